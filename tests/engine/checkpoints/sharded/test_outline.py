@@ -6,7 +6,7 @@ from attrs import evolve
 
 from mypt.engine.checkpoints.sharded.outline import is_split, outline_new, outline_saved
 from mypt.engine.language_model import LanguageModel
-from mypt.engine.runtime.fsdp import cut_part, full_tensor, write_whole
+from mypt.engine.runtime.fsdp import cut_part, full_tensor, shard, write_whole
 from mypt.engine.runtime.world import World
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig
@@ -17,6 +17,7 @@ from tests.support.bundles import save_random_bundle
 
 CPU = torch.device("cpu")
 CONFIG = GPTConfig(
+    dropout=0.0,
     n_layer=2,
     n_embd=12,
     n_head=2,
@@ -50,6 +51,22 @@ def test_a_new_model_has_the_weights_of_its_seed(group, tied):
     model = outline.split(World(), CPU, None)
     assert (model.lm_head.weight is model.token_embedding_table.weight) == tied
     assert_equal(model, LanguageModel(config, seed=7, plugins=plugins))
+
+
+@pytest.mark.parametrize("autocast_to", [None, torch.bfloat16])
+def test_it_trains_as_one_that_was_whole_before(group, autocast_to):
+    plugins, ids = load_plugins(), torch.arange(16).reshape(2, 8) % 5
+    outline = outline_new(CONFIG, None, 7, plugins)
+    models = [
+        outline.split(World(), CPU, autocast_to),
+        shard(LanguageModel(CONFIG, seed=7, plugins=plugins), World(), CPU, autocast_to),
+    ]
+    for model in models:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast_to is not None):
+            model.loss(ids, ids).backward()
+        optimizer.step()
+    assert_equal(*models)
 
 
 def test_a_saved_model_has_the_weights_that_were_saved(group, tmp_path):
