@@ -75,7 +75,7 @@ def materialise(model: Transformer, device: torch.device) -> None:
     model.to_empty(device=device)
     for name, buffer in model.named_buffers():
         buffer.copy_(before[name])
-    tie_head(model)  # `to_empty` makes two of what two modules share
+    tie_head(model)  # `to_empty` may make two of what two modules share
 
 
 def cut_part(tensor: torch.Tensor, rank: int, size: int) -> torch.Tensor:
