@@ -17,7 +17,6 @@ import mypt
 from mypt.engine.training.trainer import Trainer
 from tests.support.processes.command import Command
 from tests.support.processes.ranks import ranks
-from tests.support.sharded_folders import shard_bundle
 
 FLAGS = (
     *("--input_file", "input.txt", "--tokenization", "char", "--device", "cpu", "--shard"),
@@ -126,7 +125,4 @@ def test_no_process_holds_the_whole_model_to_begin_new_or_resumed(folder):
     assert new < 0.85 * weights
     again = ("--max_iters", "2", "--shard", "--sharded_saves")
     assert measure("large", *again) < 0.6 * (weights + state)
-    shard_bundle(Path("checkpoints/large"))
-    shutil.rmtree("checkpoints/large")
-    assert measure("large", *again) < 0.75 * (weights + state)  # holes between what was read
     shutil.rmtree("checkpoints")
