@@ -93,12 +93,3 @@ def test_a_resume_that_asks_for_another_architecture_says_how_to_get_one(cli, fo
     assert code == 0, out
     (line,) = [line for line in out.splitlines() if line.startswith("--n_layer 9 is ignored")]
     assert line.endswith("; for a new model, choose another --model_name")
-
-
-def test_a_damaged_model_is_answered_with_the_command_that_says_what_is_left(cli, folder):
-    (folder / "checkpoints" / "cat" / "model.pt").write_bytes(b"PK")
-    for typed in (("generate", "cat"), ("train", "--model_name", "cat")):
-        code, _, lines = cli(*typed)
-        assert code == 1
-        assert lines.endswith("mypt doctor cat\n"), lines
-        assert all("; " in line for line in lines.splitlines())

@@ -151,7 +151,7 @@ def test_a_copy_that_cannot_be_removed_ends_no_run(train, models, numbers, monke
     rmtree = shutil.rmtree
 
     def refuse(path, **options):
-        if path.name.endswith(".mypt-removed"):
+        if path.name.endswith(".mypt-removed") and not options.get("ignore_errors"):
             raise OSError(errno.ENOTEMPTY, "Directory not empty")
         rmtree(path, **options)
 

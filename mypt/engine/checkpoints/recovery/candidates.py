@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-from attrs import evolve
 
 from mypt.engine.checkpoints.copies import find_numbered_folders
 from mypt.engine.checkpoints.recovery.condition import (
@@ -15,13 +12,12 @@ from mypt.engine.checkpoints.recovery.condition import (
     examine_condition,
     read_recorded_state,
 )
-from mypt.engine.config.folders import CHECKPOINTS
 from mypt.format.bundle.copy_name import SINGLE, CopyKind
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from mypt.plugins.manager import Plugins
@@ -51,7 +47,7 @@ def list_candidates(folder: Path, kinds: tuple[CopyKind, ...] = (CopyKind.GOLD,)
 
 @contextmanager
 def naming_copies(folder: Path, plugins: Plugins) -> Iterator[None]:
-    """Add to the error of a damaged model its newest whole copy, or how to see what is left.
+    """Add to the error of a damaged model which of its copies is the newest whole one.
 
     Args:
         folder: The model, opened inside for inference.
@@ -66,25 +62,10 @@ def naming_copies(folder: Path, plugins: Plugins) -> Iterator[None]:
             copy = examine_condition(path, plugins)
             if copy.can_generate and not copy.damage:
                 what = f"is damaged; its newest copy that is whole is {path}, at step {copy.step}"
-                fix = f"use that; what else there is: {doctor_command(folder)}"
+                fix = f"use that; what else there is: mypt doctor {folder.name}"
                 more = Problem(str(folder), "", what, fix, kind=DAMAGED)
                 raise FormatError(*error.problems, more) from error
-        raise FormatError(*naming_doctor(error.problems, folder)) from error
-
-
-def naming_doctor(problems: Sequence[Problem], folder: Path) -> tuple[Problem, ...]:
-    """Add to what is wrong with a model that has no whole copy how to see what is left of it."""
-    if not (folder / files.MANIFEST).exists():
-        return tuple(problems)  # mypt has saved nothing there
-    *others, last = problems
-    fix = f"{last.fix}; no copy is whole; what is left of it: {doctor_command(folder)}"
-    return (*others, evolve(last, fix=fix))
-
-
-def doctor_command(folder: Path) -> str:
-    """Return the command that checks a model, by its name where that is enough."""
-    name = folder.name if folder.parent.name == CHECKPOINTS.name else str(folder)
-    return f"mypt doctor {shlex.quote(name)}"
+        raise
 
 
 def _is_copy(state: Mapping[str, Any], folder: Path, run: object) -> bool:

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from mypt.engine.checkpoints.recovery.candidates import (
-    doctor_command,
-    list_candidates,
-    naming_doctor,
-)
+from mypt.engine.checkpoints.recovery.candidates import list_candidates
 from mypt.engine.checkpoints.recovery.condition import DAMAGED, are_damage, examine_condition
 from mypt.engine.checkpoints.write import WRITTEN_BY
 from mypt.format.bundle.write import copy_bundle
@@ -137,7 +133,7 @@ def fall_back_hint(folder: Path) -> str:
     """Return what to do to go on from a copy, and what becomes of the damaged model."""
     return (
         f"add --fall_back (in Python: fall_back=True), which keeps what is damaged under another "
-        f"name; all copies: {doctor_command(folder)}"
+        f"name; all copies: mypt doctor {folder.name}"
     )
 
 
@@ -160,20 +156,20 @@ def choose_fall_back(
     if not are_damage(damage):
         if is_wanted:
             what = "is not damaged, so that no copy takes its place"
-            fix = f"do what is said of it; for all copies see: {doctor_command(folder)}"
+            fix = f"do what is said of it; for all copies see: mypt doctor {folder.name}"
             raise FormatError(*damage, Problem(str(folder), "", what, fix)) from error
         raise error
     examined = _examine_candidates(folder, plugins)
     found = _choose(folder, damage, examined)
     if found is None and is_wanted:
         what = "has no whole copy to fall back on"
-        fix = f"see what is left: {doctor_command(folder)}"
+        fix = f"see what is left: mypt doctor {folder.name}"
         none = Problem(str(folder), "", what, fix, kind=DAMAGED)
         raise FormatError(
             *damage, none, *(p for copy in examined for p in copy.problems[:1])
         ) from error
     if found is None:
-        raise FormatError(*naming_doctor(damage, folder)) from error
+        raise error
     if not is_wanted:
         raise found.error from error
     return found

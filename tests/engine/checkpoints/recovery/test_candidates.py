@@ -73,20 +73,10 @@ def test_inference_may_use_the_half_precision_copy(run, train):
         mypt.load("cat")
 
 
-def test_a_model_without_copies_says_what_is_wrong_and_how_to_see_what_is_left(run):
+def test_a_model_without_copies_says_no_more_than_what_is_wrong(run):
     for copy in CHECKPOINTS.glob("cat_*"):
         shutil.rmtree(copy)
     flip(CAT / "model.pt")
     with pytest.raises(FormatError) as error:
         mypt.load("cat")
-    (damage,) = error.value.problems
-    assert damage.file == str(CAT / "model.pt")
-    assert damage.fix.endswith("; no copy is whole; what is left of it: mypt doctor cat")
-
-
-def test_a_model_elsewhere_is_named_to_doctor_by_its_path(run):
-    place = Path("my models") / "cat"
-    shutil.copytree(CAT, place)
-    flip(place / "model.pt")
-    with pytest.raises(FormatError, match="mypt doctor 'my models/cat'"):
-        mypt.load(place)
+    assert len(error.value.problems) == 1

@@ -85,13 +85,12 @@ def test_the_gold_decision_goes_on_from_the_memory_of_the_copy(run, train):
     assert gold.decision.step == 12
 
 
-def test_without_a_whole_copy_the_damage_is_said_and_how_to_see_what_is_left(run, train, refusal):
+def test_without_a_whole_copy_the_damage_is_all_there_is_to_say(run, train, refusal):
     flip(CAT / "model.pt")
     for copy in CHECKPOINTS.glob("cat_step*"):
         flip(copy / "model.pt")
     (damage,) = refusal()
     assert damage.file == str(CAT / "model.pt")
-    assert damage.fix.endswith("what is left of it: mypt doctor cat")
     _, none, *copies = refusal(fall_back=True)
     assert "has no whole copy to fall back on" in none.what
     assert [problem.file for problem in copies] == [
