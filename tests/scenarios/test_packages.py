@@ -280,6 +280,8 @@ def test_whatever_needs_an_extra_names_it_in_its_error(extra, trained, cli, monk
     if extra == "zstd" and sys.version_info >= (3, 14):
         pytest.skip("Python reads it itself")
     monkeypatch.chdir(trained)
+    for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, loaded)  # by a test before this one
     monkeypatch.setitem(sys.modules, module, None)
     before = set(trained.iterdir())
     code, _, err = cli(*command)

@@ -19,6 +19,7 @@ NOT_ASKED = {
     "GPT.forward": "tensors, as any module of torch",
     "GPT.loss": "tensors, as any module of torch",
     "GPT.next_logits": "tensors, as any module of torch",
+    "GPT.check_shapes": "for the engine",
     "GPT.load_weights": "for the engine",
     "GPT.hidden": "tensors, as any module of torch",
     "GPT.log_likelihoods": "tensors, as any module of torch",
@@ -45,7 +46,7 @@ FIELDS = {"GPTConfig", "Sampling", "TrainingConfig"}
 # Methods for those who build a `Plugins` themselves.
 OF_PLUGINS = {
     *("explain_absence", "has", "load", "load_all", "load_later", "note", "register"),
-    *("registries", "source_of", "version_of"),
+    *("collect", "load_waiting", "note_once", "registries", "source_of", "version_of"),
 }
 
 

@@ -54,6 +54,11 @@ class Model:
     notes: dict = field(factory=dict)
 
 
+def _children():
+    """Return the processes that this one has begun."""
+    return set(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split())
+
+
 class World:
     """A folder of models, a random generator, and an account of all that was done.
 
@@ -77,6 +82,7 @@ class World:
         self._journal = place.parent / "journal.jsonl"
         self._made = 0
         self._began, self._at_begin = time.monotonic(), None
+        self._others = _children()  # of tests before this one
         self.tell(seed=seed)
 
     def tell(self, **event):
@@ -173,8 +179,8 @@ class World:
             hold(found == held, path, "was touched")
         used = sum(p.stat().st_size for p in self.place.rglob("*") if p.is_file())
         hold(used < MOST_BYTES, "the folder has grown to", used, "bytes")
-        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
-        hold(not children, "processes are left:", children)
+        left = _children() - self._others
+        hold(not left, "processes are left:", left)
         opened, memory = len(list(Path("/proc/self/fd").iterdir())), memory_mb()
         if self._at_begin is None or self.counts["acts"] < 60:
             self._at_begin = opened, memory
