@@ -21,7 +21,11 @@ _OUTPUT_BYTES = 1 << 20  # kept of them at once
 _ZSTD_INPUT_BYTES = 1 << 8  # the package takes no limit; a block of 3 bytes may become 128 KiB
 _BUFFER_BYTES = 1 << 18
 _GZIP_WINDOW = 31  # zlib's value for a member of gzip, with its checksum
-_INSTALL_ZSTD = "install the package for it: pip install 'mypt-lm[zstd]'; or unpack it first"
+_INSTALL_ZSTD = (
+    "use a Python that was built with zstd, or unpack it first"
+    if sys.version_info >= (3, 14)  # the extra installs nothing there
+    else "install the package for it: pip install 'mypt-lm[zstd]'; or unpack it first"
+)
 
 
 class _Decompressor(Protocol):
@@ -77,17 +81,23 @@ def open_bytes(path: Path) -> BinaryIO:
     compression = find_compression(path.name)
     if compression is None:
         return path.open("rb")
-    return io.BufferedReader(_Decompressed(path, compression), _BUFFER_BYTES)
+    decompressor = _make_decompressor(path, compression)
+    stream = _Decompressed(path, compression, decompressor, path.open("rb"))
+    return io.BufferedReader(stream, _BUFFER_BYTES)
 
 
 class _Decompressed(io.RawIOBase):
-    """The bytes that a compressed file was made of."""
+    """The bytes that a compressed file was made of.
 
-    def __init__(self, path: Path, compression: Compression) -> None:
+    What can fail is made before, since Python closes a half-built stream too.
+    """
+
+    def __init__(
+        self, path: Path, compression: Compression, decompressor: _Decompressor, stream: BinaryIO
+    ) -> None:
         super().__init__()
         self._path, self._compression = path, compression
-        self._decompressor = self._make()
-        self._stream = path.open("rb")
+        self._decompressor, self._stream = decompressor, stream
         self._place, self._fed, self._is_done = 0, b"", False
         self._has_begun = False
 
@@ -119,7 +129,7 @@ class _Decompressed(io.RawIOBase):
             place += self._place
         if place < self._place:
             self._stream.seek(0)
-            self._decompressor = self._make()
+            self._decompressor = _make_decompressor(self._path, self._compression)
             self._place, self._fed, self._is_done = 0, b"", False
             self._has_begun = False
         while self._place < place and self._skip(place - self._place):
@@ -185,20 +195,22 @@ class _Decompressed(io.RawIOBase):
             self._raise_error(
                 f"is damaged: something else follows its {self._place} bytes of content"
             )
-        self._decompressor, self._fed = self._make(), left
+        self._decompressor = _make_decompressor(self._path, self._compression)
+        self._fed = left
         return True
-
-    def _make(self) -> _Decompressor:
-        try:
-            return self._compression.make()
-        except ImportError as error:
-            what = f"is a {self._compression.title} file, which this Python cannot unpack"
-            problem = Problem(str(self._path), "", what, _INSTALL_ZSTD, kind="data.text")
-            raise DataError(problem) from error
 
     def _raise_error(self, what: str) -> None:
         fix = "copy it again, or compress it anew"
         raise DataError(Problem(str(self._path), "", what, fix, kind="data.text"))
+
+
+def _make_decompressor(path: Path, compression: Compression) -> _Decompressor:
+    try:
+        return compression.make()
+    except ImportError as error:
+        what = f"is a {compression.title} file, which this Python cannot unpack"
+        problem = Problem(str(path), "", what, _INSTALL_ZSTD, kind="data.text")
+        raise DataError(problem) from error
 
 
 class _Zlib:

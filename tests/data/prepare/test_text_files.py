@@ -11,7 +11,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-import zstandard
 from attrs import evolve
 
 from mypt.data.dataset import read_shards
@@ -20,8 +19,9 @@ from mypt.data.prepare import shard_filler
 from mypt.data.prepare.tokens import Preparation, prepare
 from mypt.format.errors import ConfigError, DataError
 from mypt.plugins.manager import load_plugins
+from tests.support import zstd_bytes
 
-PACK = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstandard.compress}
+PACK = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress, ".zst": zstd_bytes.compress}
 END = 50256
 
 

@@ -1,4 +1,5 @@
 import contextlib
+import io
 import json
 import os
 import signal
@@ -450,7 +451,8 @@ def test_a_named_pipe_is_refused_for_it_is_read_twice(wanted, plugins, tmp_path)
 
 def test_a_file_that_became_shorter_is_named_and_does_not_hang(wanted, plugins, texts):
     big = texts / "a.txt"
-    big.write_bytes(big.read_bytes() * 9)  # more than is read ahead
+    times = 2 * io.DEFAULT_BUFFER_SIZE // big.stat().st_size + 9  # more than is read ahead
+    big.write_bytes(big.read_bytes() * times)
 
     def shorten(_, __):
         big.write_bytes(big.read_bytes()[:1000])
