@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +22,19 @@ if TYPE_CHECKING:
     from mypt.format.opened import Opened
 
 _FORBIDDEN = frozenset('/\\:*?"<>|')
+# What Windows takes for a device, whatever follows a dot, and what it cuts off a name.
+_NO_WINDOWS_NAME = re.compile(
+    r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00b3]) *(\..*)?|.*\.",
+    re.IGNORECASE,
+)
 _MAX_NAME_BYTES = 200
 _MOST_NAMED = 5  # of the models that are there instead of one that is not
 
 
 def model_dir(model_name: str) -> Path:
     """Return `checkpoints/<model_name>`.
+
+    A folder that is there has its name already, if this system has it.
 
     Raises:
         UsageError: The name is not a valid folder name on every system.
@@ -41,7 +49,10 @@ def model_dir(model_name: str) -> Path:
         raise _name_error(model_name, "is empty, or begins with a dot, or has spaces around it")
     if len(model_name.encode()) > _MAX_NAME_BYTES:
         raise _name_error(model_name[:20] + "...", f"is longer than {_MAX_NAME_BYTES} bytes")
-    return CHECKPOINTS / model_name
+    folder = CHECKPOINTS / model_name
+    if _NO_WINDOWS_NAME.fullmatch(model_name) and not folder.is_dir():
+        raise _name_error(model_name, "is a name that no folder can have on Windows")
+    return folder
 
 
 def check_model_to_begin(model_name: str, *, has_data: bool) -> None:

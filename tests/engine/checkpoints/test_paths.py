@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,22 @@ def test_a_name_becomes_a_folder(name):
 def test_a_name_that_is_no_folder_is_refused(name):
     with pytest.raises(UsageError, match=r"^model_name: "):
         model_dir(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["con", "AUX", "nul.v1", "com1", "LPT9.a.b", "COM\u00b9", "prn .x", "conin$", "dante."]
+)
+def test_a_name_that_windows_cannot_have_is_refused_for_a_new_model(name, in_tmp):
+    with pytest.raises(UsageError, match=f"`{re.escape(name)}` is a name that no folder can have"):
+        model_dir(name)
+    folder = Path("checkpoints") / name
+    folder.mkdir(parents=True)
+    assert model_dir(name) == folder  # the model of who has it already is opened
+
+
+@pytest.mark.parametrize("name", ["conrad", "com10", "nul_v1", "aux-1", "a.con", "lpt"])
+def test_a_name_that_only_begins_so_is_taken(name):
+    assert model_dir(name) == Path("checkpoints") / name
 
 
 def test_the_log_is_named_after_the_model_unless_told_otherwise():
