@@ -67,7 +67,7 @@ def read_tokenizer(
     if (path / FAST).is_file():
         document = add_declared_tokens(read_tokenizer_json(path / FAST), declared, str(path))
     else:
-        document, defaults = _read_slow_files(path, name, config, report)
+        document, defaults = _read_slow_files(path, name, config)
         declared = declared.with_defaults(defaults)
         document = add_declared_tokens(document, declared, str(path))
         document["post_processor"] = _make_ends(document, config, declared)
@@ -82,13 +82,13 @@ def read_tokenizer(
 
 
 def _read_slow_files(
-    path: Path, name: str, config: Mapping[str, Any], report: list[str]
+    path: Path, name: str, config: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Mapping[str, str]]:
     """Return the tokenizer of a folder without `tokenizer.json`, and its class's own tokens."""
     if name in BYTE_LEVEL and all((path / file).is_file() for file in (VOCAB, MERGES)):
         return read_byte_level(path, BYTE_LEVEL[name], config), BYTE_LEVEL[name].tokens
     if name not in BYTE_LEVEL and (path / MODEL).is_file():
-        return read_pieces(path, name, config, report)
+        return read_pieces(path, name, config)
     files = [file for file in (VOCAB, MERGES, MODEL, *_OTHERS) if (path / file).is_file()]
     what = f"has the tokenizer {name} in {' and '.join(files)}, which mypt does not read"
     raise FormatError(Problem(str(path), "", what, _FIX, kind="foreign.vocabulary"))

@@ -3,6 +3,7 @@ import io
 import pytest
 
 from mypt.format.errors import FormatError
+from mypt.format.readers.hugging_face.tokenizer.folder import read_tokenizer
 from mypt.format.readers.hugging_face.tokenizer.pieces import read_pieces
 
 spm = pytest.importorskip("sentencepiece")
@@ -65,22 +66,36 @@ def train(lines):
     return train
 
 
+# What the file says of spaces, which transformers do from 5.24 on.
+AS_THE_FILE_SAYS = ("llama, no class", "mistral", "phi3", "unigram", "unigram, cleaned")
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_ids_and_texts_are_those_of_transformers(name, fill, train, compare):
+def test_ids_and_texts_are_those_of_transformers(name, fill, train, compare, transformers):
+    version = tuple(map(int, transformers.__version__.split(".")[:2]))
+    if name in AS_THE_FILE_SAYS and version < (5, 24):
+        pytest.skip("this one leaves out the space before a text")
     model_type, config, options = CASES[name]
     compare(fill(model_type, {"tokenizer.model": train(**options)}, config))
 
 
-def test_that_the_space_of_sentencepiece_is_left_out_is_told(fill, train):
-    folder, report = fill("mistral", {"tokenizer.model": train(**LLAMA)}), []
-    read_pieces(folder, "TokenizersBackend", {}, report)
-    assert ["without the space that sentencepiece" in line for line in report] == [True]
-    report.clear()
-    read_pieces(folder, "LlamaTokenizer", {}, report)
-    assert report == []
+@pytest.mark.parametrize("name", AS_THE_FILE_SAYS)
+def test_without_a_class_of_its_own_ids_are_those_of_sentencepiece(
+    name, fill, train, texts, plugins
+):
+    _, config, options = CASES[name]
+    data = train(**options)
+    folder, real = fill("mistral", {"tokenizer.model": data}, config), spm.SentencePieceProcessor
+    held = read_tokenizer(folder, {"model_type": "mistral"}, 1000, [])
+    made, real = plugins.tokenizers[held["token_kind"]].build(held), real(model_proto=data)
+    # A known limit: two marks on a letter may be composed otherwise.
+    plain = [text for text in texts if "<" not in text and "\u0301" not in text]
+    assert len(plain) > 20
+    for text in plain:
+        assert made.encode(text) == real.encode(text), repr(text)
 
 
 def test_a_class_that_needs_another_kind_is_refused(fill, train):
     folder = fill("llama", {"tokenizer.model": train(model_type="unigram")})
     with pytest.raises(FormatError, match=r"type `unigram`, and LlamaTokenizer.*tokenizer=none"):
-        read_pieces(folder, "LlamaTokenizer", {}, [])
+        read_pieces(folder, "LlamaTokenizer", {})
