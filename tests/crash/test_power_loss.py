@@ -101,7 +101,7 @@ def latest_before_gold(patch):
     patch.setattr(
         Checkpointer,
         "write_copies",
-        lambda *save, **more: [write(*save, **more) for write in (own, copies)],
+        lambda self, copy, state, kinds: [own(self, copy, state), copies(self, copy, state, kinds)],
     )
 
 

@@ -153,10 +153,10 @@ def test_a_save_that_fails_is_a_failure_after_what_waited_for_it(train, logged, 
 
     write = Checkpointer.write_own
 
-    def fail(self, copy, state, kinds):
+    def fail(self, copy, state):
         if state.step == 6:
             raise SaveError(Problem("cat", "", "the disk is full", "free space"))
-        write(self, copy, state, kinds)
+        write(self, copy, state)
 
     monkeypatch.setattr(Checkpointer, "write_own", fail)
     with pytest.raises(SaveError):

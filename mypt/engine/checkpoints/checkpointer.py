@@ -79,7 +79,7 @@ class Checkpointer:
         return written
 
     def write_copies(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
-        """Write the copies of the model that one instant leaves.
+        """Write the copies of the model that one instant leaves, and remove those it made too many.
 
         Raises:
             SaveError: One could not be written; what it was to replace is whole.
@@ -87,17 +87,18 @@ class Checkpointer:
         for kind in CopyKind:
             if kind in kinds:
                 self._write_copy(copy, state, kind)
+        if CopyKind.NUMBERED in kinds:
+            self._prune(state)
 
-    def write_own(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
+    def write_own(self, copy: Copy, state: TrainingState) -> None:
         """Write the run's own bundle, after the copies of the same instant.
 
-        Killed in between, the resumed run goes on from the save before, comes here again and
-        writes the same copies again.
+        Killed in between, the resumed run goes on from the save before, comes here again, and
+        writes and removes the same copies again.
 
         Args:
             copy: The tensors.
             state: Progress.
-            kinds: The copies that were written; numbered ones that this made too many are removed.
 
         Raises:
             SaveError: It could not be written; what it was to replace is whole.
@@ -105,26 +106,20 @@ class Checkpointer:
         made = write_bundle(self._writer, self.model, state, copy.weights, copy.optimizer)
         remove_shards(shards_path(self.folder))  # of before: they do not count any more
         self._note(made)
-        self._prune(state, kinds)
 
-    def note_parts(
-        self, made: ShardsRecord, state: TrainingState, kinds: Collection[CopyKind]
-    ) -> None:
+    def note_parts(self, made: ShardsRecord) -> None:
         """Note that the processes have saved the run in parts, after the copies of that instant."""
         self._note(made)
-        self._prune(state, kinds)
 
-    def _prune(self, state: TrainingState, kinds: Collection[CopyKind]) -> None:
-        if CopyKind.NUMBERED in kinds:
-            keep = state.training_config.keep_snapshots
-            prune_snapshots(
-                self.folder,
-                keep,
-                state.step,
-                state.run_id,
-                spared=self._decay_step,
-                no_lock=self._no_lock,
-            )
+    def _prune(self, state: TrainingState) -> None:
+        prune_snapshots(
+            self.folder,
+            state.training_config.keep_snapshots,
+            state.step,
+            state.run_id,
+            spared=self._decay_step,
+            no_lock=self._no_lock,
+        )
 
     def _write_copy(self, copy: Copy, state: TrainingState, kind: CopyKind) -> None:
         state, training = evolve(state, copy_of=self.folder.name), state.training_config

@@ -509,7 +509,7 @@ class Trainer:
         began = time.monotonic()
         self.state = evolve(self.progress(), sinks=self._dispatcher.collect_states())
         copies = partial(checkpointer.write_copies, state=self.state, kinds=kinds)
-        own = partial(checkpointer.write_own, state=self.state, kinds=kinds)
+        own = partial(checkpointer.write_own, state=self.state)
         self._dispatcher.hold()
         announce = partial(self._dispatcher.announce, *([] if gold is None else [gold]))
         parts = [Part(copies, then=announce)] if kinds else []
@@ -531,7 +531,7 @@ class Trainer:
         is_last = self._is_over and self.state.evaluated_step == self.state.step
         self._saved_in = self._folder if is_last else sharded.folder
         save = sharded.save_bundle if is_last else sharded.save_parts
-        save(copy, self.state, made)
+        save(copy, self.state)
         if self._checkpointer is not None:
             self._announce_save(self._checkpointer, self.state.step, began, self._saved_in)
 

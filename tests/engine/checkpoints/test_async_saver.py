@@ -196,7 +196,7 @@ def test_what_is_written_is_the_copy_and_not_the_model(model, optimizer, tmp_pat
         copy = CopyBuffers().copy(weights_of(model), state_of(model, optimizer))
         expected = model.ln_f.weight.detach().clone()
         step(model, optimizer)
-        checkpointer.write_own(copy, TrainingState(step=1), [])
+        checkpointer.write_own(copy, TrainingState(step=1))
     assert torch.equal(read_bundle(tmp_path / "m").weights()["ln_f.weight"], expected)
 
 

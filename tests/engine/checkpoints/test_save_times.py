@@ -39,9 +39,9 @@ def test_such_a_save_is_of_the_model_alone_and_one_save_is_made_of_a_step(
 
     saved, write = [], Checkpointer.write_own
 
-    def write_own(self, copy, state, kinds):
+    def write_own(self, copy, state):
         saved.append((state.step, state.evaluated_step))
-        write(self, copy, state, kinds)
+        write(self, copy, state)
 
     monkeypatch.setattr(Checkpointer, "write_own", write_own)
     train(max_iters=10, eval_interval=6, save_interval=3, snapshot_interval=9)

@@ -76,24 +76,23 @@ class ShardedSaver:
         for kind in kinds:
             _pass_on(*pick_contents(copy, state.training_config, kind))
 
-    def save_bundle(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
+    def save_bundle(self, copy: Copy, state: TrainingState) -> None:
         """Write the last state of the run as its own bundle, which takes the place of the shards.
 
         Raises:
             SaveError: It could not be written; what was saved before is whole.
         """
         if self._checkpointer is not None:
-            self._checkpointer.write_own(copy, state, kinds)
+            self._checkpointer.write_own(copy, state)
             return
         _pass_on(copy.weights, copy.optimizer)
 
-    def save_parts(self, copy: Copy, state: TrainingState, kinds: Collection[CopyKind]) -> None:
+    def save_parts(self, copy: Copy, state: TrainingState) -> None:
         """Have each process write its part, and make all of them what the run goes on from.
 
         Args:
             copy: The tensors, of which this process holds parts.
             state: Progress.
-            kinds: The copies that were written before.
 
         Raises:
             SaveError: A process could not write its part; what was saved before is whole.
@@ -125,7 +124,7 @@ class ShardedSaver:
                 parts = {f: FileRecord(**r) for text in heard for f, r in json.loads(text).items()}
                 needs = self._checkpointer.model.requirements.plugins
                 record = writer.commit(parts, written_by=WRITTEN_BY, plugins=needs)
-                self._checkpointer.note_parts(record, state, kinds)
+                self._checkpointer.note_parts(record)
 
 
 def _write_parts(place: Path, tensors: Mapping[str, torch.Tensor], world: World) -> None:
