@@ -166,10 +166,10 @@ class Listener:
         return wrapped
 
     def _saving(self, write):
-        def wrapped(checkpointer, copy, state, kinds):
+        def wrapped(checkpointer, copy, state, **more):
             if self._saved != state.step:  # the first part of the save
                 self._saved, self._calls = state.step, 0
-            write(checkpointer, copy, state, kinds)
+            write(checkpointer, copy, state, **more)
 
         return wrapped
 
