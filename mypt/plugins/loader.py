@@ -129,7 +129,7 @@ class PluginLoader:
         """Import and register one plugin when something is looked up that it may offer."""
         self._waiting.append((source, importer))
 
-    def load_waiting(self) -> None:
+    def _load_waiting(self) -> None:
         """Load the plugins that wait, call every hook, and note who offers nothing."""
         while self._waiting:
             self.load(*self._waiting.pop(0))
@@ -138,7 +138,7 @@ class PluginLoader:
         for name, plugin in self._manager.list_name_plugin():
             source = self.sources[name]
             if not source.is_built_in and not self._manager.get_hookcallers(plugin):
-                self.note_once(Fault(source, "offers nothing; check its `@hookimpl` decorators"))
+                self._note_once(Fault(source, "offers nothing; check its `@hookimpl` decorators"))
 
     def collect(self, hook: str) -> Mapping[Any, Any]:
         """Return what a hook offers, calling it of each plugin for which it was not called yet."""
@@ -149,7 +149,7 @@ class PluginLoader:
                 continue
             self._called.add((hook, plugin))
             for factory in self._call_hook(implementation, self.sources[plugin]):
-                fault = registry.add(factory, self.sources[plugin], self.note_once)
+                fault = registry.add(factory, self.sources[plugin], self._note_once)
                 if fault is not None:
                     self.note(fault)
         return registry.factories
@@ -178,7 +178,7 @@ class PluginLoader:
             return "is broken", f"{fault.remedy}; `mypt plugins` shows what is wrong with it"
         return "is not installed", f"install it: pip install {package}"
 
-    def note_once(self, fault: Fault) -> None:
+    def _note_once(self, fault: Fault) -> None:
         """Record a fault that may have been found before."""
         if fault not in self.faults:
             self.note(fault)

@@ -96,9 +96,9 @@ class Plugins(PluginLoader):
 
     def load_all(self) -> None:
         """Load every plugin and call its hooks, so that `faults` is complete."""
-        self.load_waiting()
+        self._load_waiting()
         for fault in find_clashes(self):
-            self.note_once(fault)
+            self._note_once(fault)
 
     def registries(self) -> Mapping[str, HookRegistry]:
         """Load every plugin, and return the registry of each hook."""
