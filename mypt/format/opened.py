@@ -10,6 +10,7 @@ from attrs import evolve, field, frozen
 
 from mypt.format.bundle.edits import changes_output
 from mypt.format.errors import FormatError, Problem, one_line
+from mypt.format.rules.cross_file import MISSING_FILE
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -97,20 +98,26 @@ class Opened:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Warnings for inference, a line each: edits, changed plugins, of a damaged file one flaw.
+        """Warnings for inference, a line each: a lost tokenizer, edits, changed plugins, flaws.
 
-        Edits that nothing but training depends on are none.
+        Of a damaged file it is one flaw. Edits that nothing but training depends on are none.
         """
         first = {flaw.file: flaw for flaw in reversed(self.flaws)}
         flaws = (f"{flaw}; only training needs it" for flaw in reversed(first.values()))
         edits = filter(changes_output, self.edits)
-        return (*map(str, edits), *map(str, self.plugin_changes), *flaws)
+        lost = filter(self._is_lost_tokenizer, self.found)
+        return (*map(str, lost), *map(str, edits), *map(str, self.plugin_changes), *flaws)
 
     @property
     def notices(self) -> tuple[str, ...]:
         """The notes for training, a line each, with the severity of what was found of a bundle."""
         labelled = tuple(f"{problem.severity}: {problem}" for problem in self.found)
         return labelled or self.notes  # what a reader notes has no severity
+
+    def _is_lost_tokenizer(self, problem: Problem) -> bool:
+        listed = () if self.manifest is None else self.manifest.files
+        name = Path(problem.file).name
+        return problem.kind == MISSING_FILE and name == files.TOKENIZER and name in listed
 
     def need_tokenizer(self) -> TokenizerState:
         """Return what is known of the vocabulary, without which nothing can be trained.

@@ -88,3 +88,12 @@ def test_digests_are_those_of_the_manifest_or_computed_where_there_is_none(opene
     (bundle / "model.pt").write_bytes(b"other")
     assert digest_tensor_files(opened) == real
     assert digest_tensor_files(evolve(opened, manifest=None)) != real
+
+
+def test_a_tokenizer_that_was_saved_and_is_gone_is_warned_of(bundle, opened):
+    assert opened.warnings == ()
+    (bundle / "tokenizer.json").unlink()
+    (warning,) = open_checkpoint(bundle, load_plugins()).warnings
+    assert warning.startswith(f"{bundle}/tokenizer.json: is missing; restore it")
+    (bundle / "manifest.json").unlink()
+    assert open_checkpoint(bundle, load_plugins()).warnings == ()  # it may never have had one

@@ -178,15 +178,15 @@ def command(
     if rounding is not None:
         round_weights(model, rounding)
     reads = wanted["read_special_tokens"]
+    tokenizer = _choose_tokenizer(model)
     if score_lines is not None:
         from mypt.cli.generation.score_lines import print_scored_lines
 
-        _choose_tokenizer(model)
         batch_size = wanted["batch_size"]
         print_scored_lines(model, score_lines, batch_size, details=probabilities, reads=reads)
         return
-    check_prompts(prompts, _choose_tokenizer(model), read_special_tokens=reads)
-    for line in () if reads else explain_spelt_tokens(prompts, _choose_tokenizer(model)):
+    check_prompts(prompts, tokenizer, read_special_tokens=reads)
+    for line in () if reads else explain_spelt_tokens(prompts, tokenizer):
         echo(line, err=True)
     request = make_request([prompt.text for prompt in prompts] or [""], **wanted)
     if interactive:

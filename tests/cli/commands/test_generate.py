@@ -1,6 +1,7 @@
 import io
 import json
 import math
+import shutil
 import sys
 
 import pytest
@@ -361,3 +362,14 @@ def test_a_prompt_that_spells_special_tokens_is_told_what_that_means(cli, fixtur
     assert err.startswith("note: what spells a special token, such as <myPT_user>, is text here")
     assert cli(*words, "--prompt", "<myPT_user>Who?", "--read_special_tokens")[2] == ""
     assert cli(*words, "--prompt", "Who?")[2] == ""
+
+
+def test_a_lost_tokenizer_is_told_and_so_once_that_texts_are_ids(cli, bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "cat")
+    (tmp_path / "cat" / "tokenizer.json").unlink()
+    code, out, err = cli("generate", tmp_path / "cat", "--max_new_tokens", "2")
+    assert code == 0
+    assert out.replace(" ", "").strip().isdigit()
+    lost, note = err.splitlines()
+    assert "tokenizer.json: is missing; restore it" in lost
+    assert note.startswith("note: the model has no tokenizer")
