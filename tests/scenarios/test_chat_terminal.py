@@ -1,4 +1,4 @@
-"""`mypt chat` in a real terminal: Ctrl-C ends an answer, Ctrl-D the conversation."""
+"""Sessions in a real terminal: Ctrl-C ends an answer or a text, Ctrl-D the session."""
 
 import os
 import select
@@ -13,6 +13,8 @@ from tests.support.talking import make_talker
 
 pty = pytest.importorskip("pty")  # Windows has none
 pytest.importorskip("readline")
+
+ENDLESS = ("--temperature", "0", "--max_new_tokens", "1000000")
 
 
 class Screen:
@@ -36,43 +38,56 @@ class Screen:
         while not self.shown.strip():
             self.shown += os.read(self._master, 4096).decode("utf-8", "replace")
 
-    def press_until(self, keys, text):
-        """Press keys again each second until a text is shown: a prompt takes none at once."""
-        while text not in self.shown:
-            self.press(keys)
-            if select.select([self._master], [], [], 1)[0]:
-                self.shown += os.read(self._master, 4096).decode("utf-8", "replace")
-        self.wait_for(text)
-
     def press(self, keys):
         os.write(self._master, keys.encode())
 
+    def press_often(self, keys):
+        """Press them many times, some while the ones before are acted on."""
+        for _ in range(50):
+            self.press(keys)
+            time.sleep(0.002)
+
 
 @pytest.fixture
-def talk(tmp_path):
-    """Start `mypt chat` with a model whose answers do not end; gives process and screen."""
+def start(tmp_path):
+    """Start a command in a terminal, with a model whose texts do not end."""
     make_talker(block_size=4096).save(tmp_path / "endless")
     master, slave = pty.openpty()
-    arguments = ("chat", "endless", "--temperature", "0", "--max_new_tokens", "1000000")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mypt", *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "HOME": str(tmp_path), "TERM": "dumb", "PYTHONWARNINGS": "ignore"},
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
-    )
-    os.close(slave)
-    yield process, Screen(master)
-    process.kill()
-    process.wait()
+    processes = []
+
+    def started(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mypt", *arguments, *ENDLESS],
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path), "TERM": "dumb", "PYTHONWARNINGS": "ignore"},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),
+        )
+        os.close(slave)
+        processes.append(process)
+        return process, Screen(master)
+
+    yield started
+    for process in processes:
+        process.kill()
+        process.wait()
     os.close(master)
 
 
-def test_an_answer_ends_by_ctrl_c_and_a_conversation_by_ctrl_d(talk):
-    process, screen = talk
+def assert_ends_by_ctrl_d(process, screen):
+    for _ in range(60):
+        screen.press("\x04")
+        with suppress(subprocess.TimeoutExpired):
+            assert process.wait(1) == 0
+            return
+    pytest.fail("it does not end")
+
+
+def test_an_answer_ends_by_ctrl_c_and_a_conversation_by_ctrl_d(start):
+    process, screen = start("chat", "endless")
     screen.wait_for("> ")
     screen.press("Hi there\n")
     screen.wait_for("Hi there\r\n")
@@ -84,14 +99,21 @@ def test_an_answer_ends_by_ctrl_c_and_a_conversation_by_ctrl_d(talk):
     screen.press("!\n")
     screen.wait_for("!\r\n")
     screen.wait_for_more()
-    screen.press("\x03")
+    screen.press_often("\x03")
     screen.wait_for("\n> ")
     screen.press("/history\n")
-    assert "1> Hi there!" in screen.wait_for("\n> ")
-    screen.press_until("\x03", "\n> ")  # with nothing to end
-    for _ in range(60):
-        screen.press("\x04")
-        with suppress(subprocess.TimeoutExpired):
-            assert process.wait(1) == 0
-            return
-    pytest.fail("it does not end")
+    screen.wait_for("1> Hi there!")
+    screen.wait_for("\n> ")
+    screen.press_often("\x03")  # with nothing to end
+    screen.wait_for("\n> ")
+    assert_ends_by_ctrl_d(process, screen)
+
+
+def test_a_text_ends_by_ctrl_c_too(start):
+    process, screen = start("generate", "endless", "--interactive")
+    screen.wait_for("> ")
+    screen.press("Hi there\n")
+    screen.wait_for("Hi there\r\n")
+    screen.press_often("\x03")  # perhaps before it has begun
+    screen.wait_for("\n> ")
+    assert_ends_by_ctrl_d(process, screen)

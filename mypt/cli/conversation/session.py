@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.chat.message import ASSISTANT, USER
 from mypt.cli.conversation.files import load_messages, save_messages
+from mypt.cli.ctrl_c import CtrlC
 from mypt.cli.generation.lines import keep_history, read_line
 from mypt.cli.generation.settings import OFF, change_setting, list_settings, print_settings
 from mypt.cli.terminal import echo, echo_json
@@ -52,6 +53,7 @@ class Session:
         """
         self._chat, self._as_json = chat, as_json
         self._is_terminal = sys.stdin.isatty()
+        self._ctrl_c = CtrlC()
         self._has_answered = False
         self._written: dict[Path, bytes] = {}  # what this session wrote or read, by file
         self._commands: dict[str, Callable[[str], None]] = {
@@ -69,25 +71,29 @@ class Session:
 
     def run(self) -> int:
         """Read and run lines until the input ends; return how many could not be run."""
+        if not self._is_terminal:
+            return self._run()
+        with self._ctrl_c.handled(), keep_history():
+            self._say("Ask something, or type /help.")
+            return self._run()
+
+    def _run(self) -> int:
         failed = 0
-        with keep_history():
-            if self._is_terminal:
-                self._say("Ask something, or type /help.")
-            while True:
-                try:
-                    line = read_line()
-                    if line in {"/quit", "/exit"}:
-                        return failed
-                    self.run_line(line)
-                except EOFError:
+        while True:
+            try:
+                line = self._read_line()
+                if line in {"/quit", "/exit"}:
                     return failed
-                except KeyboardInterrupt:
-                    if not self._is_terminal:
-                        raise
-                    self._say()
-                except MyptError as error:
-                    failed += 1
-                    echo(f"error: {error}", err=True)
+                self.run_line(line)
+            except EOFError:
+                return failed
+            except KeyboardInterrupt:
+                if not self._is_terminal:
+                    raise
+                self._say()
+            except MyptError as error:
+                failed += 1
+                echo(f"error: {error}", err=True)
 
     def run_line(self, line: str) -> None:
         """Run one line, a command or a question.
@@ -126,8 +132,9 @@ class Session:
             echo(f"> {question}")
         self._has_answered = True
         try:
-            for piece in answer:
-                echo(piece, nl=False)
+            with self._ctrl_c.ends():
+                for piece in answer:
+                    echo(piece, nl=False)
         except KeyboardInterrupt:
             if not self._is_terminal:
                 raise
@@ -148,7 +155,7 @@ class Session:
         place, _, text = value.partition(" ")
         number = None if place == LAST else _parse_number(place)
         before = self._chat.question(number)
-        text = text.strip() or read_line(begun=before)
+        text = text.strip() or self._read_line(begun=before)
         if text.strip():
             self._show_answer(text, self._chat.edit(text, number))
 
@@ -200,7 +207,12 @@ class Session:
     def _may_replace(self, file: str) -> bool:
         if not self._is_terminal:
             return False
-        return read_line(mark=f"{file} exists; replace it? [y/N] ").strip().lower() in {"y", "yes"}
+        answer = self._read_line(mark=f"{file} exists; replace it? [y/N] ")
+        return answer.strip().lower() in {"y", "yes"}
+
+    def _read_line(self, mark: str = "> ", begun: str = "") -> str:
+        with self._ctrl_c.ends():
+            return read_line(mark, begun)
 
     def _count_messages(self) -> str:
         return format_count(len(self._chat.messages), "message")

@@ -6,8 +6,9 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
+from mypt.cli.ctrl_c import CtrlC
 from mypt.cli.generation.lines import keep_history, read_line
 from mypt.cli.generation.settings import OFF, change_setting, list_settings, print_settings
 from mypt.cli.terminal import echo
@@ -42,33 +43,42 @@ class Session:
         request: The current settings.
         prompt: The last prompt.
         ids: The tokens of the last prompt and of its continuation.
+        ctrl_c: What Ctrl-C ends.
     """
 
     model: GPT
     request: Request
     prompt: str = ""
     ids: Sequence[int] = ()
+    ctrl_c: CtrlC = field(factory=CtrlC)
 
 
 def run_session(session: Session) -> None:
     """Read and run lines until the input ends."""
-    with keep_history():
-        if sys.stdin.isatty():
-            echo("Type a prompt to continue it, or /help.")
-        while True:
-            try:
+    if not sys.stdin.isatty():
+        _run(session)
+        return
+    with session.ctrl_c.handled(), keep_history():
+        echo("Type a prompt to continue it, or /help.")
+        _run(session)
+
+
+def _run(session: Session) -> None:
+    while True:
+        try:
+            with session.ctrl_c.ends():
                 line = read_line()
-            except EOFError:
-                return
-            except KeyboardInterrupt:
-                echo()
-                continue
-            if line in {"/quit", "/exit"}:
-                return
-            try:
-                session = run_line(session, line)
-            except MyptError as error:
-                echo(f"error: {error}", err=True)
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            echo()
+            continue
+        if line in {"/quit", "/exit"}:
+            return
+        try:
+            session = run_line(session, line)
+        except MyptError as error:
+            echo(f"error: {error}", err=True)
 
 
 def run_line(session: Session, line: str) -> Session:
@@ -121,9 +131,9 @@ def _continue(session: Session, prompt: str, begin: Prompt) -> Session:
         stop=request.stop,
         stop_tokens=request.stop_tokens,
     )
-    first = next(text, "")
-    echo(text.prompt + first, nl=False)
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), session.ctrl_c.ends():
+        first = next(text, "")
+        echo(text.prompt + first, nl=False)
         for piece in text:
             echo(piece, nl=False)
     echo()

@@ -123,6 +123,8 @@ class Recorder:
         """Give number of the folder, name, and number or None; all None outside of the place."""
         if dir_fd is not None:
             folder = self.numbers[dir_fd]
+            if folder is None:
+                return None, None, None
             return folder, path, self.disk.names[folder].get(path)
         path = Path(path).absolute()
         if path == self.place:
