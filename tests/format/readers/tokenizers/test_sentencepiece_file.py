@@ -54,6 +54,7 @@ def test_what_mypt_does_not_do_is_refused(spec, field, value, reason, train, wri
         (b"\x0a\x02\x1a\x00", "bytes in the place of a number"),
         (b"\x0a\x03\x0a\x01a\x12\x02\x18\x09", "of a type that mypt does not know"),
     ],
+    ids=lambda value: str(value)[:50],
 )
 def test_what_is_no_model_is_refused(data, reason, write):
     with pytest.raises(FormatError, match=reason):
