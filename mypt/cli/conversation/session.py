@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.chat.message import ASSISTANT, USER
 from mypt.cli.conversation.files import load_messages, save_messages
-from mypt.cli.ctrl_c import CtrlC
+from mypt.cli.generation.ctrl_c import CtrlC
 from mypt.cli.generation.lines import keep_history, read_line
 from mypt.cli.generation.settings import OFF, change_setting, list_settings, print_settings
 from mypt.cli.terminal import echo, echo_json

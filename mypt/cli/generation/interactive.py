@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from mypt.cli.ctrl_c import CtrlC
+from mypt.cli.generation.ctrl_c import CtrlC
 from mypt.cli.generation.lines import keep_history, read_line
 from mypt.cli.generation.settings import OFF, change_setting, list_settings, print_settings
 from mypt.cli.terminal import echo

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from mypt.cli.ctrl_c import CtrlC
+from mypt.cli.generation.ctrl_c import CtrlC
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a process of Windows cannot send it")
 
