@@ -20,7 +20,7 @@ from mypt.format.layout import expected_tensors
 from mypt.format.open import open_checkpoint, recognise
 from mypt.format.readers.options import check_values, share_options
 from mypt.format.rules.arguments import MAPPING, PATH, TEXT, checked, optional
-from mypt.format.storage.atomic_file import open_workplace
+from mypt.format.storage.atomic_file import open_workplace, remove_leftover
 from mypt.format.storage.operating_system import sync_folder, sync_tree
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.gc_pause import pause_gc
@@ -93,6 +93,7 @@ def export_model(
         exporter = plugins.exporter(to)
         source, target = find_checkpoint(path_or_name), ensure_basename(Path(output))
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            remove_leftover(target, _WORKPLACE)
             what, fix = "exists already and is not an empty folder", "name another one"
             raise UsageError(Problem(str(target), "", what, fix, kind="export.output"))
         reader = recognise(source, plugins.readers.values())[1]

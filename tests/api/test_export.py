@@ -143,6 +143,21 @@ def test_the_next_export_removes_what_a_killed_one_has_left(model, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out"]
 
 
+def test_an_export_that_was_killed_right_after_its_end_leaves_nothing_after_the_next(
+    model, plugins, tmp_path
+):
+    model()
+    mypt.export_model(tmp_path / "model", "any", tmp_path / "out", plugins=plugins)
+    work = tmp_path / ".out.mypt-export"  # as it is between the renaming and the removal
+    work.mkdir()
+    (work / LOCK_FILE).write_text('{"host": "here", "pid": 1, "since": "then"}')
+    for _ in range(2):
+        with pytest.raises(mypt.UsageError, match="out: exists already and is not an empty folder"):
+            mypt.export_model(tmp_path / "model", "any", tmp_path / "out", plugins=plugins)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "out"]
+    assert (tmp_path / "out" / "model").exists()
+
+
 def test_two_exports_to_one_place_do_not_meet(model, plugins, tmp_path):
     model()
     work = tmp_path / ".out.mypt-export"

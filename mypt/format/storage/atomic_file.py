@@ -6,6 +6,7 @@ import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from mypt.format.errors import LockedError
 from mypt.format.storage.lock import LOCK_FILE, file_lock
 from mypt.format.storage.operating_system import replace_file, sync_file, sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
@@ -67,7 +68,7 @@ def open_workplace(target: Path, suffix: str) -> Iterator[Path]:
         LockedError: Another process makes the same target.
         OSError: The folder cannot be made, or what is left there not removed.
     """
-    work = target.with_name(f".{target.name}.{suffix}")
+    work = _workplace_path(target, suffix)
     work.mkdir(parents=True, exist_ok=True)
     fix = "wait until it ends, or name another place"
     try:
@@ -80,6 +81,21 @@ def open_workplace(target: Path, suffix: str) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # another process is at work there
             work.rmdir()
+
+
+def remove_leftover(target: Path, suffix: str) -> None:
+    """Remove the workplace that a killed process has left; one that is in use stays.
+
+    A process that is killed right after what it made got its name leaves one beside that, which no
+    later process takes over, since they refuse a target that is there.
+    """
+    if _workplace_path(target, suffix).is_dir():
+        with suppress(LockedError, OSError), open_workplace(target, suffix):
+            pass  # to hold it empties it, and to leave it removes it
+
+
+def _workplace_path(target: Path, suffix: str) -> Path:
+    return target.with_name(f".{target.name}.{suffix}")
 
 
 def _empty(work: Path) -> None:

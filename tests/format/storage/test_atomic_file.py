@@ -5,7 +5,7 @@ import pytest
 
 from mypt.format.errors import LockedError, SaveError
 from mypt.format.storage import atomic_file
-from mypt.format.storage.atomic_file import open_workplace, write_atomically
+from mypt.format.storage.atomic_file import open_workplace, remove_leftover, write_atomically
 from mypt.format.storage.lock import LOCK_FILE
 
 
@@ -47,3 +47,17 @@ def test_a_workplace_is_empty_held_and_gone_at_the_end(tmp_path):
         (work / "more").mkdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "precious"]
     assert (tmp_path / "precious" / "text").exists()
+
+
+def test_a_leftover_is_removed_and_a_workplace_in_use_is_none(tmp_path):
+    target, left = tmp_path / "out", tmp_path / ".out.mine"
+    remove_leftover(target, "mine")
+    left.mkdir()
+    (left / LOCK_FILE).write_text("of a dead process")
+    remove_leftover(target, "mine")
+    assert not left.exists()
+    with open_workplace(target, "mine") as work:
+        (work / "made").write_text("whole")
+        remove_leftover(target, "mine")
+        assert (work / "made").exists()
+    assert not left.exists()

@@ -10,7 +10,7 @@ from mypt.data.prepare.chats.split_writer import write_file
 from mypt.format.errors import DataError, Problem
 from mypt.format.schema import strict_json
 from mypt.format.storage import files
-from mypt.format.storage.atomic_file import open_workplace
+from mypt.format.storage.atomic_file import open_workplace, remove_leftover
 from mypt.format.storage.operating_system import sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.version import FORMAT_VERSION
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mypt.data.prepare.chats.split_writer import SplitWriter
     from mypt.plugins.contracts.tokenizer import Tokenizer
 
+_WORKPLACE = "partial"
+
 
 def check_absent(output: Path) -> None:
     """Raise if something is where a data set is to be written.
@@ -30,6 +32,7 @@ def check_absent(output: Path) -> None:
         DataError: It is a file, or a folder that is not empty.
     """
     if output.exists() and (output.is_file() or any(output.iterdir())):
+        remove_leftover(output, _WORKPLACE)
         what, fix = "already exists and is not empty", "name another folder"
         raise DataError(Problem(str(output), "", what, fix, kind="data.exists"))
 
@@ -42,7 +45,7 @@ def new_folder(output: Path) -> Iterator[Path]:
         LockedError: Another process writes a data set of that place.
         SaveError: It could not be written; nothing is left behind, as of any error.
     """
-    with raising_save_errors(output), open_workplace(output, "partial") as work:
+    with raising_save_errors(output), open_workplace(output, _WORKPLACE) as work:
         folder = work / output.name
         folder.mkdir()
         yield folder

@@ -32,9 +32,11 @@ def test_what_is_there_already_is_not_written_over(tmp_path):
     check_absent(tmp_path / "set")
     check_absent(tmp_path)
     (tmp_path / "file").touch()
+    (tmp_path / ".file.partial").mkdir()  # as of a process that was killed at its very end
     for taken in (tmp_path, tmp_path / "file"):
         with pytest.raises(DataError, match="already exists and is not empty"):
             check_absent(taken)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(
