@@ -53,11 +53,12 @@ class _Row:
     doubts: tuple[str, ...] = ()
     remark: str = ""
     problems: tuple[Problem, ...] = ()
+    edits: tuple[Problem, ...] = ()
     state: TrainingState | None = None
 
     @property
     def is_whole(self) -> bool:
-        return self.generate and not self.problems
+        return self.generate and not self.problems and not self.edits
 
     @property
     def is_damaged(self) -> bool:
@@ -73,6 +74,7 @@ class _Row:
             "damaged": self.is_damaged,
             "doubts": list(self.doubts),
             "problems": [attrs.asdict(problem) for problem in self.problems],
+            "edits": [attrs.asdict(edit) for edit in self.edits],
         }
 
 
@@ -94,8 +96,9 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
         files would mend it; what this mypt cannot read and what was edited is neither whole nor
         damaged),
         `generate` (whether its weights can be used), `train` (whether training goes on from it:
-        "exactly", "not exactly", or None for not at all), `doubts` (why not exactly), `remark` and
-        `problems`, each an object of the fields of `Problem`; `fall_back`, the path of the copy
+        "exactly", "not exactly", or None for not at all), `doubts` (why not exactly), `remark`,
+        `problems` and `edits` (what was edited by hand since the save), each an object of the
+        fields of `Problem`; `fall_back`, the path of the copy
         that `--fall_back` takes, None where none serves or none is needed; `leftovers` of
         interrupted processes, and `log`, what the end of the log tells, both as problems that are
         notes. What is not known is None.
@@ -154,6 +157,7 @@ def _examine_bundle(folder: Path, kind: str, plugins: Plugins, remark: str = "")
         doubts=found.doubts if found.can_train else (),
         remark=remark,
         problems=found.problems,
+        edits=found.edits,
         state=None if found.bundle is None else found.bundle.training_state,
     )
 

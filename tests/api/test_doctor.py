@@ -134,10 +134,35 @@ def test_an_edit_is_a_doubt(trained):
     path = CAT / "config.json"
     path.write_text(path.read_text().replace('"dropout": 0.2', '"dropout": 0.1'))
     report = mypt.check_model("cat")
-    assert report["whole"]
     (row, *_) = report["checkpoints"]
     assert row["train"] == "not exactly"
     assert row["doubts"] == ["config.json was edited after the save at /dropout"]
+    assert (report["whole"], row["damaged"], report["fall_back"]) == (False, False, None)
+
+
+def test_an_edit_of_a_model_that_cannot_be_trained_is_told_in_both_forms(trained, cli):
+    mypt.load("cat").save("checkpoints/dog")
+    path = CHECKPOINTS / "dog" / "config.json"
+    path.write_text(path.read_text().replace('"logit_scale": 1.0', '"logit_scale": 2.0'))
+    code, out, _ = cli("doctor", "dog")
+    assert code == 1
+    assert out.splitlines() == [
+        "checkpoints/dog: edited; it serves for inference only",
+        "  checkpoints/dog/config.json#/logit_scale: was edited after the save: 2.0, was 1.0; "
+        "restore it if that was not meant: the model may now compute something else",
+        "The model is whole but for what was edited: restore what was not meant.",
+    ]
+    code, out, _ = cli("doctor", "dog", "--json")
+    (row,) = json.loads(out)["checkpoints"]
+    assert (code, row["whole"], row["problems"]) == (1, False, [])
+    assert [edit["where"] for edit in row["edits"]] == ["/logit_scale"]
+
+
+def test_a_document_that_says_the_same_in_another_form_is_whole(trained):
+    path = CAT / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text())))
+    report = mypt.check_model("cat")
+    assert (report["whole"], report["checkpoints"][0]["edits"]) == (True, [])
 
 
 def test_what_interrupted_processes_left_is_told_and_stays(trained):

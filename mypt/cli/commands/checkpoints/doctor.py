@@ -25,7 +25,8 @@ def command(model_name: str, as_json: bool) -> int:
 
     Checks every file with its checksum, and changes nothing: what is damaged and how, what still
     serves for training or for inference, what interrupted processes have left, and what to do.
-    Exits with 0 if the model itself is whole, whatever its copies are, and with 1 if it is not.
+    Exits with 0 if the model itself is whole, whatever its copies are, and with 1 if it is not, or
+    if its documents were edited.
     """
     from mypt.api.doctor import check_model
     from mypt.format.errors import one_line
@@ -48,14 +49,14 @@ def _list_lines(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _describe(checkpoint: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line on what a checkpoint serves for, and one for each of its problems."""
+    """Yield a line on what a checkpoint serves for, and one for each problem and each edit."""
     kind = checkpoint["kind"]
     parts = [] if kind == "model" else [kind]
     parts += [] if checkpoint["step"] is None else [f"step {checkpoint['step']:,}"]
     parts += [checkpoint["remark"]] if checkpoint["remark"] else []
     place = checkpoint["path"] + (f" ({', '.join(parts)})" if parts else "")
     yield f"{place}: {_describe_condition(checkpoint)}; {_describe_use(checkpoint)}"
-    for problem in checkpoint["problems"]:
+    for problem in (*checkpoint["problems"], *checkpoint["edits"]):
         where = problem["where"]
         mark = "#" if where.startswith("/") else " " if where else ""
         yield f"  {problem['file']}{mark}{where}: {problem['what']}; {problem['fix']}"
@@ -64,6 +65,8 @@ def _describe(checkpoint: Mapping[str, Any]) -> Iterator[str]:
 def _describe_condition(checkpoint: Mapping[str, Any]) -> str:
     if checkpoint["whole"]:
         return "whole"
+    if checkpoint["edits"] and not checkpoint["problems"]:
+        return "edited"
     return "damaged" if checkpoint["damaged"] else "not whole"
 
 
@@ -84,6 +87,8 @@ def _advise(report: Mapping[str, Any]) -> str:
         return f"To go on from {shards['path']}: mypt train --model_name {name}"
     if report["whole"]:
         return "The model is whole."
+    if model["edits"] and not model["problems"]:
+        return "The model is whole but for what was edited: restore what was not meant."
     if report["fall_back"] is not None:
         command = f"mypt train --model_name {name} --fall_back"
         return f"To go on from {report['fall_back']}: {command} (what is damaged is kept)"

@@ -64,6 +64,12 @@ class Condition:
         return self.problems if are_damage(self.problems) else ()
 
     @property
+    def edits(self) -> tuple[Problem, ...]:
+        """Fields of its documents that are not as they were saved; unknown if it cannot be read."""
+        notes = () if self.bundle is None else self.bundle.notes
+        return tuple(note for note in notes if note.kind == EDITED)
+
+    @property
     def can_generate(self) -> bool:
         """Whether its weights can be used."""
         return self.bundle is not None
