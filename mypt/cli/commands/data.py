@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     _PartBase = click.ParamType[Part]
 else:
     _PartBase = click.ParamType  # which older releases of click know for no type of value
+
+_PART = re.compile(r"(\d{1,18})/(\d{1,18})")
 
 
 @click.group("data", cls=Group, context_settings=SETTINGS)
@@ -96,10 +99,11 @@ class _PartType(_PartBase):
         """Parse the two numbers."""
         from mypt.data.prepare.part import Part
 
-        number, slash, of = str(value).partition("/")
-        if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        found = _PART.fullmatch(str(value))
+        part = None if found is None else Part(int(found[1]), int(found[2]))
+        if part is None or not 1 <= part.number <= part.of:
             self.fail(f"`{value}` is no part of a number of parts; write it as 3/8", param, ctx)
-        return Part(int(number), int(of))
+        return part
 
 
 @command.command("prepare")

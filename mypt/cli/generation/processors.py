@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mypt.cli.options.fields import JsonType
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.text import TEXT, parse_json, parse_token
 from mypt.cli.options.values.suggested import FILE
 from mypt.model.decoding.sampling_options import SHORTHANDS
 
@@ -96,7 +95,7 @@ def _parse_biases(given: Iterable[str]) -> dict[int | str, float]:
         if not (separator and token):
             message = f"--logit_bias {text} is not a token and a number; write it as TOKEN=BIAS"
             raise click.UsageError(message)
-        key = int(token) if token.isdecimal() else token
+        key = parse_token(token)
         if key in biases:
             message = f"--logit_bias names the token {token} twice"
             raise click.UsageError(message)
@@ -112,7 +111,7 @@ def _read_schema(given: str) -> Any:
     is_inline = given.lstrip().startswith("{") or given.strip() in ("true", "false")
     text = given if is_inline else read_text(given)
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         where = "--json_schema" if is_inline else given
         fix = "correct it, or check it with a JSON editor"

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from mypt.cli.options.text import parse_token
+
 if TYPE_CHECKING:
     from mypt.model.decoding.sampling_options import Sampling
 
@@ -52,7 +54,7 @@ def make_request(
         max_new_tokens=max_new_tokens,
         sampling=merge_options(None, {**plain, **read_processors(sampling)}),
         stop=stop,
-        stop_tokens=tuple(int(t) if t.isdecimal() else t for t in stop_token),
+        stop_tokens=tuple(map(parse_token, stop_token)),
         samples=samples,
         batch_size=batch_size,
         read_special_tokens=read_special_tokens,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from attrs import asdict, evolve
 
+from mypt.cli.options.text import parse_json
 from mypt.cli.terminal import echo
 from mypt.format.errors import ConfigError, Problem
 from mypt.model.decoding.sampling_options import Sampling
@@ -59,20 +60,16 @@ def _parse_value(name: str, text: str, hint: Any) -> Any:
 
 
 def _parse_processors(text: str) -> Any:
-    import json
-
     try:
-        return {} if text == OFF else json.loads(text)
+        return {} if text == OFF else parse_json(text)
     except ValueError:
         fix = 'write it as {"regex": {"pattern": "[a-z]+"}}'
         raise ConfigError(Problem("", PROCESSORS, "is not JSON", fix, kind="interactive")) from None
 
 
 def _unquote(text: str) -> str:
-    import json
-
     with suppress(ValueError):
-        value = json.loads(text)
+        value = parse_json(text)
         return value if isinstance(value, str) else text
     return text
 

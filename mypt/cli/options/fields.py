@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import typing
 from collections.abc import Mapping
 from functools import partial
@@ -12,7 +11,7 @@ import attrs
 import click
 
 from mypt.cli.options.groups import GroupedOption
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.text import TEXT, parse_json
 from mypt.cli.options.values.provided import provided, provided_part
 from mypt.cli.options.values.suggested import (
     CHAT_TEMPLATE,
@@ -63,7 +62,7 @@ class JsonType(AnyType):
     ) -> object:
         """Parse the value; the schema is checked later."""
         try:
-            return json.loads(value)
+            return parse_json(value)
         except ValueError as error:
             self.fail(f"`{value}` is not JSON: {error}", param, ctx)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from mypt.cli.options.text import parse_json
 from mypt.cli.options.values.suggested import MODEL
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def parse_options(given: Iterable[str]) -> dict[str, Any]:
 
 def _parse_value(text: str) -> Any:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError:
         return text
     return text if isinstance(value, str) else value

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
 _HEAD = re.compile(
-    r"(?P<layer>.*\.sa)\.heads\.(?P<head>\d+)\.(?P<role>query|key|value)\.(?P<kind>\w+)"
+    r"(?P<layer>.*\.sa)\.heads\.(?P<head>[0-9]{1,6})\.(?P<role>query|key|value)\.(?P<kind>\w+)"
 )
 ROLES = ("query", "key", "value")
 

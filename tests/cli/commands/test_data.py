@@ -82,7 +82,10 @@ def test_the_tokenizer_of_a_data_set_or_of_a_part_is_taken(cli, refused, in_tmp,
         assert "cannot be used with" in refused(*words, code=2)
 
 
-@pytest.mark.parametrize("wrong", ["0/2", "3/2", "1", "a/b", "1/", "-1/2", "1/2/3"])
+@pytest.mark.parametrize(
+    "wrong",
+    ["0/2", "3/2", "1", "a/b", "1/", "-1/2", "1/2/3", pytest.param("1/" + "1" * 6000, id="long")],
+)
 def test_what_is_no_part_is_wrong_usage(refused, texts, wrong):
     line = refused("data", "prepare", texts, "--output", "x", f"--part={wrong}", code=2)
     assert f"`{wrong}` is no part of a number of parts; write it as 3/8" in line

@@ -8,6 +8,7 @@ SCHEMA = {
     "required": ["a"],
     "additionalProperties": False,
 }
+DEEP, LONG = "[" * 90_000, "1" * 6000
 
 
 @pytest.fixture
@@ -60,6 +61,12 @@ def test_a_text_that_is_cut_is_said_to_be_unfinished(generate):
         (["--json_schema", "no.json"], "error: no.json: there is no such file"),
         (["--processors", '{"nope": {}}'], "error: no plugin offers the logit processor `nope`"),
         (["--processors", "[1]"], "error: --processors: is [1]; make it "),
+        pytest.param(
+            ["--json_schema", '{"a":' + DEEP], "error: --json_schema: is not JSON: ", id="deep"
+        ),
+        pytest.param(["--processors", DEEP], "error: Invalid value for '--pro", id="deep_options"),
+        pytest.param(["--logit_bias", f"{LONG}=1"], "error: --logit_bias/111", id="long_bias"),
+        pytest.param(["--stop_token", LONG], "error: --stop_token: ", id="long_stop"),
     ],
 )
 def test_what_is_wrong_is_one_line(cli, bundle, args, said, in_tmp):

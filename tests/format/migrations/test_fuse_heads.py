@@ -38,3 +38,8 @@ def test_heads_of_different_shapes_are_refused():
     tensors = make_heads(2) | {"blocks.0.sa.heads.1.key.weight": torch.zeros(3, 4)}
     with pytest.raises(FormatError, match=r"heads\.1\.key\.weight: is \(3, 4\)"):
         fuse_heads(tensors, find_fused_sources(tensors))
+
+
+def test_a_number_that_no_head_has_is_of_no_head():
+    name = f"blocks.0.sa.heads.{'1' * 6000}.query.weight"
+    assert find_fused_sources([name]) == {name: (name,)}

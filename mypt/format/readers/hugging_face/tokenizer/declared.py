@@ -5,6 +5,7 @@ Source: `from_pretrained` of the tokenizers of transformers 5.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 ADDED, SPECIAL = "added_tokens.json", "special_tokens_map.json"
 _ROLES = tuple(f"{role}_token" for role in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 _MORE = ("extra_special_tokens", "additional_special_tokens")
+_ID = re.compile("[0-9]{1,18}")
 _FLAGS = ("single_word", "lstrip", "rstrip")
 
 
@@ -125,7 +127,7 @@ def _list_by_id(listed: Any, file: str) -> Iterator[tuple[int, Token]]:
         raise _make_token_error(file, pointer)
     for key, value in listed.items():
         pointer = json_pointer(["added_tokens_decoder", key])
-        if not (key.isascii() and key.isdecimal()) or not isinstance(value, dict):
+        if not _ID.fullmatch(key) or not isinstance(value, dict):
             raise _make_token_error(file, pointer)
         yield int(key), _to_token(value, pointer, file, special=False)
 

@@ -56,3 +56,6 @@ def test_what_is_no_token_is_refused(config, pointer, tmp_path):
 def test_an_id_that_is_none_is_refused(fill):
     with pytest.raises(FormatError, match=r"added_tokens\.json#/a"):
         read_declared_tokens(fill("gpt2", {"added_tokens.json": {"a": "1"}}), {})
+    listed = {"added_tokens_decoder": {"1" * 6000: {"content": "a"}}}
+    with pytest.raises(FormatError, match=r"tokenizer_config\.json#/added_tokens_decoder/111"):
+        read_declared_tokens(fill("gpt2", {}), listed)
