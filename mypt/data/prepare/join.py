@@ -229,9 +229,9 @@ def _find_gaps(found: Sequence[_Found]) -> Iterator[Problem]:
     missing = (str(number) for number in range(1, of + 1) if number not in folders)
     named = [*islice(missing, _MOST_MISSING)]
     if named:
-        word = "part" if len(named) == 1 else "parts"
+        word, verb = ("part", "is") if len(named) == 1 else ("parts", "are")
         more = ", ..." if next(missing, None) else ""
-        what = f"{word} {', '.join(named)}{more} of {of} missing"
+        what = f"{word} {', '.join(named)}{more} of {of} {verb} missing"
         yield Problem("", "", what, "name the folders of all parts", kind=_KIND)
 
 

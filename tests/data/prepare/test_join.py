@@ -177,7 +177,10 @@ def test_missing_and_doubled_parts_are_named(parts, tmp_path):
     copy = shutil.copytree(parts[1], tmp_path / "copy")
     assert refusal([parts[1], copy], tmp_path / "joined") == [
         f"{copy}: is part 2 of 3, and so is {parts[1]}; name one of them",
-        "parts 1, 3 of 3 missing; name the folders of all parts",
+        "parts 1, 3 of 3 are missing; name the folders of all parts",
+    ]
+    assert refusal([parts[0], parts[2]], tmp_path / "joined") == [
+        "part 2 of 3 is missing; name the folders of all parts"
     ]
 
 
@@ -254,7 +257,7 @@ def test_of_a_million_parts_that_are_missing_some_are_named(wanted, plugins, tmp
     prepare(alone, plugins)
     [said] = refusal([alone.output], tmp_path / "joined")
     assert said.startswith("parts 1, 2, 4, 5, ")
-    assert "20, 21, ... of 1000000000000000 missing; " in said
+    assert "20, 21, ... of 1000000000000000 are missing; " in said
 
 
 def flip(path, place=-1):
