@@ -206,7 +206,7 @@ def _find_range(wanted: Preparation, plan: _Plan, notify: Notify) -> tuple[int, 
     own = sum(segment.size_bytes for segment in plan.segments[first:after])
     total = sum(segment.size_bytes for segment in plan.segments)
     notify(
-        f"part {wanted.part}: {own / 1e6:,.1f} of {total / 1e6:,.1f} MB, by a list of "
+        f"part {wanted.part}: {own:,} of {format_count(total, 'byte')}, by a list of "
         f"{format_count(len(plan.sources), 'file')} with the digest "
         f"{plan.settings['inputs_sha256'][:_SHOWN_DIGITS]}, which all parts must have"
     )

@@ -36,7 +36,7 @@ def test_parts_are_joined_and_trained_on_to_the_weights_of_the_whole(cli, in_tmp
             0,
             f"part{number}: part {number}/2, ",
         )
-        assert err.startswith(f"part {number}/2: 0.0 of 0.0 MB, by a list of 2 files")
+        assert err.startswith(f"part {number}/2: 18,627 of 37,254 bytes, by a list of 2 files")
     assert cli(*prepare, "part1", "--part", "1/2")[1].splitlines()[0] == "part1 is already complete"
     code, out, err = cli("data", "join", "part1", "part2", "--output", "joined")
     assert code == 0, err

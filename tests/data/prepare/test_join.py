@@ -169,7 +169,8 @@ def test_a_part_says_what_it_is_of_before_it_is_tokenized(wanted, plugins, tmp_p
     for number in (1, 2):
         part = evolve(wanted, output=tmp_path / str(number), part=Part(number, 2))
         prepare(part, plugins, notify=said.append)
-    assert said[0].startswith("part 1/2: 0.0 of 0.0 MB, by a list of 8 files with the digest ")
+    assert said[0].startswith("part 1/2: 3,629 of 5,597 bytes, by a list of 8 files with the ")
+    assert said[1].startswith("part 2/2: 1,968 of 5,597 bytes, by a list of 8 files with the ")
     assert said[0].partition("digest")[2] == said[1].partition("digest")[2]
 
 
