@@ -19,14 +19,17 @@ CITED = re.compile(r"^(version|date-released): (\S+)$", re.MULTILINE)
 
 
 def read_version(root: Path) -> str:
-    """Return the version that the tree has."""
+    """Return the version that the tree has; "" if it names none."""
     text = (root / "mypt" / "format" / "version.py").read_text("utf-8")
-    return VERSION.findall(text)[0]
+    return next(iter(VERSION.findall(text)), "")
 
 
 def find_problems(root: Path, today: date) -> Iterator[str]:
     """Yield what stands in the way of a release, a line each, with what to do."""
     version = read_version(root)
+    if not version:
+        yield "mypt/format/version.py has no line MYPT_VERSION; restore it"
+        return
     if run_git(root, "status", "--porcelain"):
         yield "the tree has changes that are not committed; commit or remove them"
     if (branch := run_git(root, "rev-parse", "--abbrev-ref", "HEAD")) != "main":
@@ -45,10 +48,10 @@ def find_problems(root: Path, today: date) -> Iterator[str]:
 def find_changelog_problems(root: Path, version: str, today: date) -> Iterator[str]:
     """Yield what is wrong with the sections of the changelog."""
     sections = SECTION.findall((root / "CHANGELOG.md").read_text("utf-8"))
-    (first, _, waiting), *released = sections
-    if first != "Unreleased":
+    if not sections or sections[0][0] != "Unreleased":
         yield "CHANGELOG.md does not begin with the section [Unreleased]; add it"
         return
+    (_, _, waiting), *released = sections
     if waiting.strip():
         yield f"CHANGELOG.md has lines under [Unreleased]; move them to [{version}]"
     newest, day = released[0][:2] if released else ("", "")
