@@ -16,7 +16,7 @@ from mypt.format.shards.record import holds_shards, shards_path
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mypt.format.documents.training import TrainingConfig
     from mypt.format.opened import Opened
@@ -100,9 +100,12 @@ def expected_place(path_or_name: str | Path) -> Path:
 
 
 def list_models() -> list[str]:
-    """Return the names of the models in `checkpoints/`, their copies too, sorted."""
+    """Return the names of the models in `checkpoints/`, their copies too, sorted.
+
+    What this user cannot look into, or is gone meanwhile, is left out.
+    """
     found = (CHECKPOINTS / name for name in _list_names(CHECKPOINTS))
-    return [path.name for path in found if path.is_file() or _has_model(path)]
+    return [path.name for path in found if _holds(path, _is_model)]
 
 
 def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = None) -> Path:
@@ -163,6 +166,10 @@ def _is_name(path_or_name: str | Path) -> bool:
     return isinstance(path_or_name, str) and Path(path_or_name).name == path_or_name != ""
 
 
+def _is_model(path: Path) -> bool:
+    return path.is_file() or _has_model(path)
+
+
 def _has_model(folder: Path) -> bool:
     return any(
         path.name == files.CONFIG or path.suffix.lower() in files.WEIGHTS
@@ -201,13 +208,22 @@ def _explain_training(name: str) -> str:
 def _list_names(folder: Path) -> list[str]:
     """Return the names of the folders and files of weights in a folder, sorted."""
     try:
-        return sorted(
-            path.name
-            for path in folder.iterdir()
-            if path.suffix.lower() in files.WEIGHTS or path.is_dir()
-        )
+        paths = sorted(folder.iterdir())
     except OSError:
         return []
+    return [
+        path.name
+        for path in paths
+        if path.suffix.lower() in files.WEIGHTS or _holds(path, Path.is_dir)
+    ]
+
+
+def _holds(path: Path, condition: Callable[[Path], bool]) -> bool:
+    """Return whether a path meets a condition; not if it cannot be looked into."""
+    try:
+        return condition(path)
+    except OSError:
+        return False
 
 
 def _is_copy_name(name: str, models: Sequence[str]) -> bool:

@@ -1,4 +1,8 @@
+import os
 import re
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -113,3 +117,35 @@ def test_a_path_to_a_model_to_train_is_told_its_name():
 def test_without_models_the_reader_is_told_how_to_make_one(in_tmp):
     with pytest.raises(UsageError, match="train one with: mypt train"):
         find_checkpoint("virgil")
+
+
+LIST_AS_NOBODY = """
+import os, sys
+sys.path[:] = sys.argv[1].split(os.pathsep)
+from mypt.engine.checkpoints.paths import list_models
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setuid(65534)
+print(list_models())
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="it keeps who may read what elsewhere")
+def test_models_are_listed_beside_what_is_closed_to_the_user_and_links_to_nowhere():
+    """The super-user reads everything, so another process tries it as nobody."""
+    with tempfile.TemporaryDirectory() as place:
+        checkpoints, closed = Path(place) / "checkpoints", Path(place) / "closed"
+        for folder in (checkpoints / "dante", checkpoints / "shut", closed / "inside"):
+            folder.mkdir(parents=True)
+            (folder / "config.json").touch()
+        (checkpoints / "inside").symlink_to(closed / "inside")
+        (checkpoints / "loop").symlink_to("loop")
+        (checkpoints / "nowhere").symlink_to("gone")
+        Path(place).chmod(0o755)
+        for folder in (checkpoints / "shut", closed):
+            folder.chmod(0)
+        command = [sys.executable, "-c", LIST_AS_NOBODY, os.pathsep.join(filter(None, sys.path))]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+        for folder in (checkpoints / "shut", closed):
+            folder.chmod(0o755)
+    assert (done.stdout, done.stderr) == ("['dante']\n", "")
