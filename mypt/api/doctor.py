@@ -20,8 +20,9 @@ from mypt.engine.checkpoints.recovery.condition import (
 )
 from mypt.engine.logging.log_file import find_end
 from mypt.format.bundle.copy_name import SINGLE, CopyKind
-from mypt.format.errors import MyptError, Problem, SaveError, format_count
+from mypt.format.errors import FormatError, MyptError, Problem, SaveError, format_count
 from mypt.format.open import open_checkpoint, recognise
+from mypt.format.readers.unread.dataset_folder import explain_dataset
 from mypt.format.rules.arguments import PATH, checked
 from mypt.format.rules.cross_file import MISSING_FILE
 from mypt.format.shards.record import holds_shards, shards_path
@@ -105,6 +106,7 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
 
     Raises:
         UsageError: There is no such checkpoint, and no copy of one.
+        FormatError: It is a data set.
         ConfigError: An argument is of another type.
     """
     plugins = load_plugins() if plugins is None else plugins
@@ -112,6 +114,7 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
     shards = shards_path(folder)
     if folder.exists() or not (list_candidates(folder) or holds_shards(shards)):
         folder = find_checkpoint(path_or_name)
+        _check_no_dataset(folder, plugins)
     model = _examine_model(folder, plugins)
     copies = [_examine_copy(path, folder, plugins) for path in _list_copies(folder)]
     if holds_shards(shards):
@@ -130,6 +133,14 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
         "leftovers": [attrs.asdict(note) for place in places for note in find_leftovers(place)],
         "log": [attrs.asdict(note) for note in _examine_log(folder, model.state)],
     }
+
+
+def _check_no_dataset(path: Path, plugins: Plugins) -> None:
+    """Raise if there is a data set instead of a model, and no copy of one beside it."""
+    is_known = recognise(path, plugins.readers.values()) != ("other", None)
+    dataset = None if is_known or list_candidates(path) else explain_dataset(path)
+    if dataset is not None:
+        raise FormatError(dataset)
 
 
 def _examine_model(folder: Path, plugins: Plugins) -> _Row:

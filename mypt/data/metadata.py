@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict, frozen
 
 from mypt.format.errors import DataError, FormatError, Problem, has_errors
+from mypt.format.readers.unread import dataset_folder
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-METADATA_FILE = "dataset_metadata.json"
-STATE_FILE = "tokenizer_state.json"
+METADATA_FILE, STATE_FILE = dataset_folder.METADATA_FILE, dataset_folder.STATE_FILE
 # What stands in the place of the metadata in a folder that is no whole data set.
 PROGRESS_FILE = ".progress.json"
 PART_FILE = "part.json"

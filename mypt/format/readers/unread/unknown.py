@@ -9,6 +9,7 @@ from mypt.format.errors import FormatError, Problem, limit_problems
 from mypt.format.readers import mypt_file, nanogpt
 from mypt.format.readers.mypt_file import find_file
 from mypt.format.readers.unread import programs
+from mypt.format.readers.unread.dataset_folder import explain_dataset
 from mypt.format.storage import files
 from mypt.format.storage.mistaken import START_BYTES, UNPACK, explain_start
 from mypt.format.tensors import weights_file
@@ -24,7 +25,8 @@ _NAMES = (*files.BUNDLE_FILES, files.MANIFEST, *mypt_file.NAMES, nanogpt.FILE)
 def explain_unknown(path: Path) -> FormatError | None:
     """Return what is wrong with a path that no reader recognises; None if it is not a checkpoint.
 
-    No reader recognises a damaged file, so only its name shows what it was meant to be.
+    No reader recognises a damaged file, so only its name shows what it was meant to be. A data set,
+    which is none either, is told as what it is.
     """
     if not path.exists():
         what, fix = "does not exist", "name a checkpoint"
@@ -41,11 +43,12 @@ def explain_unknown(path: Path) -> FormatError | None:
             weights_file.describe_weights(file, str(file))
         if file is not None and (problem := programs.explain_weights(file, str(file))):
             return FormatError(problem)
+        dataset = explain_dataset(path)
     except FormatError as error:
         return error
     except OSError as error:
         return FormatError(files.unreadable_problem(error, str(path)))
-    return None
+    return None if dataset is None else FormatError(dataset)
 
 
 def _explain_folder(folder: Path) -> list[Problem]:
