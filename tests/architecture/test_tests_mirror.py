@@ -91,7 +91,7 @@ TESTED_BY = {
         "engine/training/launch",
         "engine/training/run",
     ],
-    "cli/test_main.py": ["cli/options/fields", "cli/options/flag_names", "cli/options/text"],
+    "cli/test_main.py": ["cli/options/fields", "cli/options/flag_names"],
     "data/batches/test_tokens.py": ["data/batches/numbered_windows"],
     "data/batches/test_loader.py": ["data/batches/batch"],
     "cli/commands/test_data.py": ["cli/commands/data_report"],
