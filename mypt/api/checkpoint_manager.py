@@ -21,7 +21,7 @@ from mypt.engine.checkpoints.recovery.saved_model import (
 )
 from mypt.engine.config.overrides import override_training
 from mypt.engine.config.plugin_sections import check_sections
-from mypt.engine.training.initial_model import model_to_train, resumed_optimizer
+from mypt.engine.training.start.initial_model import model_to_train, resumed_optimizer
 from mypt.format.bundle.reopen import reopen_if_saved
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import to_document

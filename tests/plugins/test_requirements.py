@@ -8,7 +8,7 @@ import pytest
 
 import mypt
 from mypt.api.info import get_model_info
-from mypt.engine.training.initial_model import start_from
+from mypt.engine.training.start.initial_model import start_from
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import PluginError
 from mypt.format.open import open_checkpoint

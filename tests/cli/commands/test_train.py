@@ -120,25 +120,6 @@ def test_the_same_command_again_has_nothing_to_do_and_more_steps_resume(train, i
     assert any("learning_rate changed" in reason for reason in state["inexact_reasons"])
 
 
-def test_what_is_given_to_a_finished_run_is_checked(train, refused, input_file, in_tmp):
-    assert train("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")[0] == 0
-    before = (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes()
-    for flag, value, named in (
-        ("input_file", "nope.txt", "nope.txt"),
-        ("dataset_dir", "nope", "nope"),
-        ("eval_sets", '{"a": "nope.txt"}', "nope.txt"),
-        ("tokenization", "foo", "foo"),
-        ("learning_rate", "nan", "learning_rate"),
-        ("gold_guards", '{"foo": {}}', "foo"),
-        ("log_sinks", '{"console": {"x": 1}}', "log_sinks/console"),
-        ("device", "cuda:99", "cuda:99"),
-    ):
-        assert named in refused("train", "--model_name", "cat", f"--{flag}", value)
-    line = refused("train", "--model_name", "cat", "--config_file", "nope.json", code=2)
-    assert "nope.json: there is no such preset" in line
-    assert (in_tmp / "checkpoints" / "cat" / "manifest.json").read_bytes() == before
-
-
 def test_what_is_given_to_a_finished_run_has_no_effect_and_is_said(train, input_file, in_tmp):
     flags = ("--input_file", input_file, *SMALL, *BRIEF, "--max_iters", "2")
     train(*flags)
@@ -224,18 +205,6 @@ def test_the_standard_library_is_read_where_it_is_asked_for(train, cli):
     assert code == 0, err
     assert "standard library" in out
     assert "data" not in "".join(line for line in out.splitlines() if "of before" in line)
-
-
-def test_a_model_of_the_standard_library_that_did_not_name_it_is_resumed(train, in_tmp):
-    train(*SMALL, "--input_file", "stdlib", "--max_iters", "1", *BRIEF)
-    file = in_tmp / "checkpoints" / "cat" / "training_state.json"
-    state = json.loads(file.read_text())
-    state["training_config"]["input_file"] = None
-    file.write_text(json.dumps(state))
-    code, out, err = train("--max_iters", "2")
-    assert code == 0, err
-    assert "standard library" in out
-    assert documents(file.parent)["training_state"]["training_config"]["input_file"] == "stdlib"
 
 
 @pytest.mark.parametrize("preset", [[], ["--config_file", "tiny"]])
@@ -586,20 +555,6 @@ def test_sets_and_gold_by_flags(train, in_tmp, text):
     assert " | dots " in out
 
 
-def test_fine_tuning_says_where_it_begins_and_what_it_ignores(train, in_tmp):
-    assert train("--input_file", "input.txt", *QUICK)[0] == 0
-    code, out, err = train(
-        *("--init_from_model", "cat", "--input_file", "input.txt", *BRIEF, "--max_iters", "2"),
-        *("--n_layer", "5", "--dropout", "0"),
-        name="kitten",
-    )
-    assert code == 0, err
-    assert "n_layer 5 is ignored: cat has 2" in out
-    assert "Beginning with the weights of checkpoints/cat, at its step 4" in out
-    (ancestor,) = documents(in_tmp / "checkpoints" / "kitten")["training_state"]["lineage"]
-    assert (ancestor["model"], ancestor["step"]) == ("cat", 4)
-
-
 def test_another_tokenizer_than_the_bases_is_refused(train, refused, in_tmp):
     assert train("--input_file", "input.txt", *QUICK)[0] == 0
     line = refused(
@@ -666,18 +621,6 @@ def test_a_fine_tuned_model_says_too_what_its_preset_overrules(train, input_file
     assert "32 tokens per step" in out
 
 
-def test_a_tokenizer_that_a_data_set_overrules_is_said(train, cli, input_file):
-    words = ("--output", "ds", "--tokenization", "char", "--tokens_per_shard", "2000")
-    assert cli("data", "prepare", input_file, *words)[0] == 0
-    small = SMALL[:-2]
-    flags = ("--dataset_dir", "ds", *small, *BRIEF, "--max_iters", "1", "--tokenization")
-    assert (
-        "--tokenization gpt2 is ignored: the data set was made with char"
-        in train(*flags, "gpt2")[1]
-    )
-    assert "ignored" not in train(*flags, "char", name="dog")[1]
-
-
 def test_gold_by_another_measure_begins_anew(train, input_file, in_tmp):
     (in_tmp / "other.txt").write_text("xyzzy " * 300)
     (in_tmp / "all.txt").write_text("xyzzy " * 20 + (in_tmp / input_file).read_text())
@@ -699,38 +642,6 @@ def test_gold_by_another_measure_begins_anew(train, input_file, in_tmp):
     assert f"Gold begins anew, since gold_metric changed: {about}" in out
     _, out, _ = train(*begin, "--max_iters", "60")
     assert f"Gold begins anew, since the data changed: {about}" in out
-
-
-def test_a_model_goes_on_with_no_text_that_it_never_saw(train, refused, text, in_tmp, fixtures):
-    import mypt
-    from mypt.plugins.manager import load_plugins
-
-    tokenizer = load_plugins().tokenizer("char").train(text)
-    config = mypt.GPTConfig(
-        n_layer=1, n_head=1, n_embd=8, block_size=8, vocab_size=tokenizer.vocab_size
-    )
-    model = mypt.GPT(config, tokenizer)
-    model.fit(
-        mypt.GPTDataLoader(config, tokenizer, text=text), max_iters=2, eval_iters=1, quiet=True,
-        checkpoint_dir=in_tmp / "checkpoints" / "cat",
-    )  # fmt: skip
-    line = refused("train", "--model_name", "cat", "--max_iters", "4", code=2)
-    assert "checkpoints/cat: was trained on the text; name the data to go on with" in line
-    shutil.copytree(fixtures / "mypt" / "legacy_latest_char", in_tmp / "checkpoints" / "old")
-    line = refused("train", "--model_name", "old", "--max_iters", "140", code=2)
-    assert "checkpoints/old: does not say what it was trained on; name the data" in line
-    assert train("--max_iters", "4", "--input_file", "input.txt")[0] == 0
-
-
-def test_a_phase_that_comes_too_late_is_told_of(train, input_file, in_tmp):
-    (in_tmp / "other.txt").write_text((in_tmp / input_file).read_text())
-    phases = [
-        {"name": "first", "until_iter": 9, "input_file": input_file},
-        {"name": "then", "input_file": "other.txt"},
-    ]
-    flags = ("--curriculum", json.dumps(phases), *SMALL, *BRIEF, "--max_iters")
-    assert "That phase is never trained: it begins at 9, the run ends at 4" in train(*flags, "4")[1]
-    assert "never trained" not in train(*flags, "12", name="dog")[1]
 
 
 RUNAWAY = ("--learning_rate", "1e9", "--grad_clip", "0", "--max_iters", "12")
@@ -778,19 +689,3 @@ def digests_of(in_tmp, name):
 def test_a_data_set_that_is_not_there_is_told_by_its_folder(refused_train):
     line = refused_train("--dataset_dir", "nowhere", *SMALL, *BRIEF)
     assert line.startswith("error: nowhere: there is no such folder")
-
-
-def test_tokens_that_can_never_be_drawn_are_not_counted(train, input_file, in_tmp, cli):
-    data = ("data", "prepare", input_file, "--output", "shards", "--tokenization", "char")
-    assert cli(*data, "--tokens_per_shard", "100")[0] == 0
-    folder = in_tmp / "shards" / "train"
-    (folder / "shard_00000.bin").write_bytes((folder / "shard_00000.bin").read_bytes()[:20])
-    lengths = [path.stat().st_size // 2 for path in folder.iterdir()]
-    there, drawn = sum(lengths), sum(length for length in lengths if length > 16)
-    assert drawn < there
-    code, out, err = train("--dataset_dir", "shards", *QUICK[:-4], "--max_iters", "1")
-    assert code == 0, err
-    assert f"Data: shards, {drawn:,} of {there:,} tokens to train on and" in out
-    assert "shards train holds 2 shards of" in out
-    state = documents(in_tmp / "checkpoints" / "cat")["training_state"]
-    assert state["data"]["train_tokens"] == drawn

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from mypt.engine.checkpoints.copies import find_snapshots, list_snapshot_steps, prune_snapshots
-from mypt.engine.training import launch as session
+from mypt.engine.training.start import run_inputs
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import FormatError, UsageError
@@ -194,15 +194,15 @@ def test_a_copy_is_recognised_while_it_is_being_saved(train, models, monkeypatch
 
 def test_a_run_does_not_save_over_what_another_has_saved_meanwhile(train, models, monkeypatch):
     train("old", max_iters=4)
-    read = session.read_training_data
+    read = run_inputs.read_training_data
     for name in ("old", "new"):
 
         def meanwhile(training, plugins, name=name):
-            monkeypatch.setattr(session, "read_training_data", read)
+            monkeypatch.setattr(run_inputs, "read_training_data", read)
             train(name, max_iters=8)
             return read(training, plugins)
 
-        monkeypatch.setattr(session, "read_training_data", meanwhile)
+        monkeypatch.setattr(run_inputs, "read_training_data", meanwhile)
         with pytest.raises(FormatError, match=r"was saved .* since .* opened"):
             train(name, max_iters=6)
         assert read_bundle(models / name).training_state.step == 8

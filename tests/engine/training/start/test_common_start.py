@@ -4,7 +4,7 @@ from contextlib import nullcontext
 import pytest
 
 from mypt.engine.runtime.world import ALONE, ProcessError
-from mypt.engine.training.common_start import ensure_same_start
+from mypt.engine.training.start.common_start import ensure_same_start
 
 FACTS = {"step": 5, "model.pt": "0" * 64, "seed": 1, "torch": "2.13"}
 

@@ -9,7 +9,7 @@ from attrs import evolve
 from mypt.engine.checkpoints.build import build_model
 from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.language_model import LanguageModel
-from mypt.engine.training.initial_model import grow_vocabulary, start_from
+from mypt.engine.training.start.initial_model import grow_vocabulary, start_from
 from mypt.format.bundle.read import read_bundle
 from mypt.format.errors import ConfigError, FormatError, UsageError
 from mypt.format.open import open_checkpoint

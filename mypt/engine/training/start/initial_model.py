@@ -10,7 +10,7 @@ from attrs import evolve
 from mypt.engine.checkpoints.adapters.settings import add_adapter, ensure_same
 from mypt.engine.checkpoints.build import build_model, build_tokenizer
 from mypt.engine.checkpoints.recovery.saved_model import check_tensors
-from mypt.engine.checkpoints.sharded.outline import outline_saved
+from mypt.engine.checkpoints.sharded.outline import is_split, outline_new, outline_saved
 from mypt.engine.history import History
 from mypt.engine.language_model import LanguageModel
 from mypt.engine.runtime.fsdp import is_sharded
@@ -113,6 +113,37 @@ def outline_from(
         grow_vocabulary(outline.model, tokenizer)
     _begin_run(outline.model, base)
     return outline
+
+
+def make_new(
+    config: GPTConfig,
+    tokenizer: Tokenizer | None,
+    training: TrainingConfig,
+    plugins: Plugins,
+    world: World,
+) -> tuple[LanguageModel, Outline | None]:
+    """Make a new model, as an outline where the processes can do with their parts of it."""
+    if is_split(training, world):
+        outline = outline_new(config, tokenizer, training.seed, plugins)
+        if outline is not None:
+            return outline.model, outline
+    return LanguageModel(config, tokenizer, seed=training.seed, plugins=plugins), None
+
+
+def make_from(
+    base: Opened,
+    config: GPTConfig,
+    training: TrainingConfig,
+    plugins: Plugins,
+    tokenizer: Tokenizer | None,
+    world: World,
+) -> tuple[LanguageModel, Outline | None]:
+    """Make a model with the weights of another one, likewise."""
+    if is_split(training, world):
+        outline = outline_from(base, config, plugins, world, tokenizer)
+        if outline is not None:
+            return outline.model, outline
+    return start_from(base, config, plugins, training, tokenizer), None
 
 
 def _begin_run(model: LanguageModel, base: Opened) -> None:

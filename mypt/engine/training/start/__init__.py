@@ -1,0 +1,1 @@
+"""What a run begins from: a new model, the weights of another, a saved one, or a run done again."""
