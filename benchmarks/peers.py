@@ -12,7 +12,8 @@ from mypt.engine.checkpoints.saver import DirectSaver
 from mypt.engine.logging.dispatch import EventDispatcher
 from mypt.engine.optimizers.build import make_optimizer
 from mypt.engine.optimizers.tracked import TrackedOptimizer
-from mypt.engine.training.trainer import Job, Trainer
+from mypt.engine.training.job import Job
+from mypt.engine.training.trainer import Trainer
 from mypt.format.documents.training import TrainingConfig, TrainingState
 from mypt.tokenizers.bare_ids import BareIds
 

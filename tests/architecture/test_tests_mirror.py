@@ -163,6 +163,7 @@ TESTED_BY = {
 }
 # Names, versions, types and tables: there is nothing to run.
 DECLARATIONS = [
+    "engine/training/job",
     "format/documents/checkpoint",
     "format/migrations/step",
     *(

@@ -30,8 +30,8 @@ from mypt.engine.optimizers.peaks import scale_peaks
 from mypt.engine.runtime.out_of_memory import TRAINING, explain_oom
 from mypt.engine.schedules.learning_rate import check_learning_rate
 from mypt.engine.stopping.ends import is_finished, list_ends, take_settings
+from mypt.engine.training.job import Job
 from mypt.engine.training.run import train
-from mypt.engine.training.trainer import Job
 from mypt.format.discover import ensure_basename
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem

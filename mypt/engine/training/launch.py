@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from mypt.engine.checkpoints.recovery.fall_back import FallBack
     from mypt.engine.runtime.world import World
+    from mypt.engine.training.job import Job
     from mypt.engine.training.lr_finder import RateSearch
-    from mypt.engine.training.trainer import Job
     from mypt.format.documents.training import TrainingState
     from mypt.plugins.manager import Plugins
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from mypt.data.batches.batch import Batch
-    from mypt.engine.training.trainer import Job
+    from mypt.engine.training.job import Job
 
 LOWEST, HIGHEST, UPDATES = 1e-7, 10.0, 200  # 25 updates for a power of ten
 _AROUND = 5  # losses before and after one of which the mean is taken

@@ -60,7 +60,7 @@ from mypt.engine.training.reproducibility import (
     list_differences,
     provenance_of,
 )
-from mypt.engine.training.trainer import Job, Trainer
+from mypt.engine.training.trainer import Trainer
 from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import FormatError, LockedError, MyptError, Problem
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.engine.checkpoints.async_saver import AsyncSaver
     from mypt.engine.runtime.training_memory import TrainingMemory
+    from mypt.engine.training.job import Job
     from mypt.format.documents.training import TrainingConfig
     from mypt.plugins.contracts.guard import GoldGuard
     from mypt.plugins.contracts.training import TokenLoss

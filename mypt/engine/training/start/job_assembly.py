@@ -14,8 +14,8 @@ from mypt.engine.language_model import LanguageModel, tokenizer_or_stand_in
 from mypt.engine.optimizers.build import make_optimizer
 from mypt.engine.runtime.devices import autocast_dtype
 from mypt.engine.runtime.fsdp import shard
+from mypt.engine.training.job import Job
 from mypt.engine.training.start.initial_model import resumed_optimizer
-from mypt.engine.training.trainer import Job
 from mypt.format.shards.record import holds_shards
 from mypt.format.storage.generations import read_manifest
 from mypt.model.lora.attachment import tie_head
