@@ -41,7 +41,7 @@ import mypt
 from mypt.data.new_tokenizer import NewTokenizer
 from mypt.data.stdlib_corpus import standard_library_text
 from mypt.engine.config.presets import read_preset
-from mypt.engine.training.model_setup import set_up_model
+from mypt.engine.training.setup.model_setup import set_up_model
 from mypt.format.documents.convert import from_document, to_document
 from mypt.format.documents.training import TrainingConfig
 from mypt.plugins.manager import load_plugins

@@ -31,7 +31,7 @@ from peers import import_nanogpt, make_trainer
 import mypt
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.runtime.mfu import flops_per_token, peak_flops
-from mypt.engine.training.model_setup import set_up_model
+from mypt.engine.training.setup.model_setup import set_up_model
 from mypt.engine.training.update import Update
 from mypt.format.documents.training import TrainingConfig
 

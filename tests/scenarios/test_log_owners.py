@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import mypt
-from mypt.engine.logging.log_file import lock_log
 from mypt.plotting.find_log import read_runs
 from mypt.plugins.manager import load_plugins
 from tests.support.events import read_lines
@@ -276,25 +275,3 @@ def test_a_run_that_is_killed_between_two_runs_of_another_loses_no_line(place, t
     assert others == [line for line in LOG.read_bytes().splitlines() if b'"virgil"' in line]
     assert curve("dante") == [*range(0, 301, 20)]
     assert curve("virgil") == [0, 6, 12]
-
-
-def test_a_log_that_nobody_asked_for_refuses_no_run(place, text):
-    """As of two loops in Python whose folders have the same name."""
-    tokenizer = load_plugins().tokenizer("char").train(text)
-    config = mypt.GPTConfig(
-        n_layer=1, n_head=1, n_embd=8, block_size=8, batch_size=2, vocab_size=tokenizer.vocab_size
-    )
-    loader, model = mypt.GPTDataLoader(config, tokenizer, text=text), mypt.GPT(config, tokenizer)
-    given = {"checkpoint_dir": place / "here" / "m", "eval_interval": 2, "eval_iters": 1}
-    with lock_log(Path("logs/train/m_eval.jsonl")):
-        state = model.fit(loader, max_iters=2, quiet=True, **given)
-    assert not Path("logs/train/m_eval.jsonl").exists()
-    beside = Path(f"logs/train/m_eval_{state.run_id[:8]}.jsonl")
-    said = [line["message"] for line in read_lines(beside) if line["event"] == "notice"]
-    assert f"Logging to {beside}, since another run logs to logs/train/m_eval.jsonl" in said
-    model.fit(
-        loader, max_iters=4, quiet=True, **given
-    )  # goes on there, though nobody is in its way
-    assert not Path("logs/train/m_eval.jsonl").exists()
-    (run,) = read_runs([str(place / "here" / "m")], load_plugins())
-    assert [evaluation.step for evaluation in run.evaluations] == [0, 2, 4]

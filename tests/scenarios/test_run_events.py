@@ -135,18 +135,6 @@ def test_a_run_that_failed_keeps_that_in_its_log_and_goes_on_with_each_step_once
     assert untimed(logged()) == untimed(logged("whole"))
 
 
-def test_a_failure_before_the_first_step_is_logged(train, logged, monkeypatch):
-    def fail(*args, **more):
-        raise LookupError
-
-    monkeypatch.setattr("mypt.engine.training.run.Trainer", fail)
-    with pytest.raises(LookupError):
-        train(**OFTEN)
-    assert [(e["iter"], e["error"], e["reason"]) for e in logged(kind="failed")] == [
-        (0, "LookupError", "LookupError")
-    ]
-
-
 def test_a_save_that_fails_is_a_failure_after_what_waited_for_it(train, logged, monkeypatch):
     from mypt.engine.checkpoints.checkpointer import Checkpointer
     from mypt.format.errors import Problem

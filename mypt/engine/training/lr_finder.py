@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from mypt.engine.optimizers.peaks import note_peaks
 from mypt.engine.schedules.batch_size import micro_steps_at
 from mypt.engine.schedules.learning_rate import LearningRate
-from mypt.engine.training.model_setup import check_freezing, set_up_model
+from mypt.engine.training.setup.model_setup import check_freezing, set_up_model
 from mypt.engine.training.update import Updater
 from mypt.model.training_loss import build_loss
 

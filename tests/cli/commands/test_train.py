@@ -621,29 +621,6 @@ def test_a_fine_tuned_model_says_too_what_its_preset_overrules(train, input_file
     assert "32 tokens per step" in out
 
 
-def test_gold_by_another_measure_begins_anew(train, input_file, in_tmp):
-    (in_tmp / "other.txt").write_text("xyzzy " * 300)
-    (in_tmp / "all.txt").write_text("xyzzy " * 20 + (in_tmp / input_file).read_text())
-    begin = ("--input_file", "all.txt", *SMALL, *BRIEF, "--eval_sets", '{"o": "other.txt"}')
-    assert train(*begin, "--max_iters", "20")[0] == 0
-    about = "the next best model replaces checkpoints/cat_gold; copy it to keep it"
-    _, out, _ = train(*begin, "--max_iters", "30")
-    assert "Gold begins anew" not in out
-    _, out, _ = train(*begin, "--max_iters", "40", "--gold_metric", '{"o": 1}')
-    assert f"Gold begins anew, since gold_metric changed: {about}" in out
-    told = [line for line in out.splitlines() if "GOLD checkpoint!" in line]
-    assert len(told) >= 1
-    assert all("gold_loss=" in line for line in told)
-    state = documents(in_tmp / "checkpoints" / "cat")["training_state"]
-    assert f"gold_loss={state['gold']['best_val_loss']:.4f})" in out
-    _, out, _ = train(
-        *begin[2:], "--input_file", input_file, "--max_iters", "50", "--gold_metric", "{}"
-    )
-    assert f"Gold begins anew, since gold_metric changed: {about}" in out
-    _, out, _ = train(*begin, "--max_iters", "60")
-    assert f"Gold begins anew, since the data changed: {about}" in out
-
-
 RUNAWAY = ("--learning_rate", "1e9", "--grad_clip", "0", "--max_iters", "12")
 
 

@@ -14,7 +14,7 @@ from mypt.engine.checkpoints.saver import Part
 from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.optimizers.build import make_optimizer
 from mypt.engine.optimizers.tracked import TrackedOptimizer
-from mypt.engine.training.model_setup import set_up_model, trained_parameters
+from mypt.engine.training.setup.model_setup import set_up_model, trained_parameters
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingState
 from mypt.format.errors import Problem, SaveError

@@ -11,7 +11,7 @@ from mypt.engine.optimizers.build import make_optimizer
 from mypt.engine.optimizers.tracked import TrackedOptimizer
 from mypt.engine.runtime.training_memory import count_training_memory
 from mypt.engine.runtime.world import ALONE, World
-from mypt.engine.training.model_setup import set_up_model, trained_parameters
+from mypt.engine.training.setup.model_setup import set_up_model, trained_parameters
 
 SHAPE = {"block_size": 8, "n_embd": 16, "n_head": 2, "n_layer": 3, "vocab_size": 40}
 GB = 1_000_000_000

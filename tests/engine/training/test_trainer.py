@@ -112,36 +112,6 @@ def test_a_resumed_run_ends_in_the_bytes_of_the_unbroken_one(text, tmp_path, sto
     assert eval_lines(tmp_path / "broken.jsonl") == eval_lines(tmp_path / "whole.jsonl")
 
 
-def test_a_resume_without_the_optimizer_differs_and_is_recorded(text, tmp_path):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    fit(new_model(text, dropout=0.2), text, whole, max_iters=12, **RUN)
-    interrupt_after(6, new_model(text, dropout=0.2), text, broken, max_iters=12, **RUN)
-    (broken / "optimizer.pt").unlink()
-    (broken / "manifest.json").unlink()
-    state = go_on(broken, text)
-    assert digests(broken) != digests(whole)
-    assert not state.exact
-    assert state.inexact_reasons == (
-        "step 6: there was no optimizer state, so a fresh one begins",
-        "step 6: there was no manifest.json",
-    )
-
-
-def test_a_resume_on_other_data_is_recorded(text, tmp_path):
-    broken = tmp_path / "broken"
-    interrupt_after(6, new_model(text), text, broken, max_iters=12, **RUN)
-    state = go_on(broken, text[::-1] + "the mat")
-    assert not state.exact
-    before, after = loader_of(new_model(text), text), loader_of(new_model(text), text + "the mat")
-    counts = [
-        f"{d.train_tokens:,} and {d.val_tokens:,}" for d in (before.fingerprint, after.fingerprint)
-    ]
-    assert state.inexact_reasons[0] == (
-        f"step 6: the data changed (text has other content: {counts[0]} tokens before, "
-        f"{counts[1]} now)"
-    )
-
-
 def spoil_at(step, model, monkeypatch):
     """Put a NaN into a weight that no evaluation reads, once `step` updates are done."""
     update = Trainer.update
@@ -592,17 +562,3 @@ def test_a_run_that_compiles_says_that_this_takes_its_time(heard_fit, monkeypatc
     _, heard = heard_fit(max_iters=1, compile=True)
     (notice,) = [e["message"] for e in heard if "Compiling" in e.get("message", "")]
     assert notice == "Compiling the layers: the first batches take longer, a minute or more"
-
-
-@pytest.mark.parametrize("name", ["cat", "cat_gold", "cat_fp16"])
-def test_a_run_that_saves_at_once_leaves_the_same_bytes(train, name, in_tmp, monkeypatch):
-    train("dog", snapshot_interval=5)
-    monkeypatch.setattr(run, "check_memory", lambda *_: 0)
-    train("cat", snapshot_interval=5)
-    files = ["model.pt", "optimizer.pt"] if name != "cat_fp16" else ["model.pt"]
-    for file in files:
-        told = [
-            (in_tmp / "checkpoints" / folder / file).read_bytes()
-            for folder in (name, name.replace("cat", "dog"))
-        ]
-        assert told[0] == told[1]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mypt
-from mypt.engine.training.model_setup import repeatable, set_up_model
+from mypt.engine.training.setup.model_setup import repeatable, set_up_model
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError
 

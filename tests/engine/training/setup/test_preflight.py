@@ -9,8 +9,8 @@ import pytest
 
 import mypt
 from mypt.data.metadata import STATE_FILE
-from mypt.engine.training import preflight
-from mypt.engine.training.preflight import check_before_training
+from mypt.engine.training.setup import preflight
+from mypt.engine.training.setup.preflight import check_before_training
 from mypt.engine.training.trainer import Trainer
 from mypt.format.bundle import read as bundle
 from mypt.format.documents.training import TrainingState

@@ -1,0 +1,1 @@
+"""What a run sets up before its first step: checks, the model, the log, the savers, the state."""
