@@ -12,13 +12,13 @@ One step goes through these modules, in this order:
 4. emit: the loss of the update before comes back through `runtime/readback.py`, and an `Update` of
    `logging/events.py` goes to the sinks through `logging/dispatch.py`, and where one is due, the
    `Step` that `logging/step_meter.py` measures;
-5. evaluate, where it is due: `evaluation/losses.py` measures the losses, also those of the mean,
-   and `evaluation/gold.py` decides on gold, before they are emitted;
+5. evaluate, where it is due: `step_evaluation.py` has `evaluation/losses.py` measure the losses,
+   also those of the mean, and `evaluation/gold.py` decides on gold, before they are emitted;
 6. save, after an evaluation, at a numbered copy and where `checkpoints/save_times.py` says so:
-   `checkpoints/async_saver.py` copies the tensors, and in its thread `checkpoints/checkpointer.py`
-   writes them to the copies of the run's bundle and to the bundle; in between, a new gold is
-   emitted, and a `Saved` at the end. Without room for a copy, `checkpoints/saver.py` does all of it
-   at once.
+   in the order of `save_sequence.py`, `checkpoints/async_saver.py` copies the tensors, and in its
+   thread `checkpoints/checkpointer.py` writes them to the copies of the run's bundle and to the
+   bundle; in between, a new gold is emitted, and a `Saved` at the end. Without room for a copy,
+   `checkpoints/saver.py` does all of it at once.
 
 After an update and an evaluation, `engine/callbacks.py` calls the functions that `fit` was given.
 
@@ -30,7 +30,6 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -39,8 +38,6 @@ from attrs import evolve
 from mypt.data.curriculum import DEFAULT_PHASE
 from mypt.engine.checkpoints.copies import find_snapshots, is_snapshot_due
 from mypt.engine.checkpoints.save_times import SaveTimes
-from mypt.engine.checkpoints.saver import Copy, Part
-from mypt.engine.checkpoints.write import weights_of
 from mypt.engine.evaluation.divergence import (
     WEIGHTS,
     DivergedError,
@@ -49,24 +46,23 @@ from mypt.engine.evaluation.divergence import (
     explain_losses,
 )
 from mypt.engine.evaluation.gold import decide
-from mypt.engine.evaluation.losses import EvaluationStoppedError, count_batches, evaluate
+from mypt.engine.evaluation.losses import EvaluationStoppedError
 from mypt.engine.logging import events, reports
 from mypt.engine.logging.step_meter import StepMeter
-from mypt.engine.runtime.fsdp import is_sharded, send_parts
 from mypt.engine.runtime.readback import Readback
 from mypt.engine.runtime.signals import StopRequest
 from mypt.engine.schedules.batch_size import count_updates, micro_steps_at, tokens_per_step
 from mypt.engine.schedules.change import describe_copy
 from mypt.engine.stopping.ends import list_ends, note_evaluation
+from mypt.engine.training.save_sequence import SaveSequence
+from mypt.engine.training.step_evaluation import StepEvaluation
 from mypt.engine.training.update import Updater
 from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.training import GoldMemory, TrainingState
-from mypt.format.optimizers.weight_mean import KEY as MEAN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from mypt.engine.averaging.weight_mean import WeightMean
     from mypt.engine.checkpoints.checkpointer import Checkpointer
@@ -123,10 +119,8 @@ class Trainer:
         self.state = state
         self._dispatcher = dispatcher
         self._guards = guards
-        self._eval_loaders = job.eval_loaders
         self._callbacks = job.callbacks
         self._mean = mean
-        self._other_weights = {} if mean is None else {MEAN: mean.swapped}
         self._world = job.world
         self._rows = job.world.rows(job.model.config.batch_size)
         self._updater = Updater(
@@ -136,16 +130,25 @@ class Trainer:
         self._in_python = job.command is None
         if state.step > 0:  # so that a save before the next update gives the same bytes
             self._updater.set_learning_rate(state.step - 1)
-        self._checkpointer = checkpointer
         self._saver = saver
-        self._sharded = sharded
+        self._saves = SaveSequence(
+            job,
+            dispatcher=dispatcher,
+            tracked=tracked,
+            checkpointer=checkpointer,
+            saver=saver,
+            sharded=sharded,
+        )
+        self._evaluation = StepEvaluation(
+            job, mean=mean, dispatcher=dispatcher, saver=saver, is_stopped=self._is_stopped
+        )
         self._save_times = SaveTimes(state.training_config, job.world)
         self._stop = StopRequest()
         self._began = time.monotonic() - state.elapsed_s
         self._meter = StepMeter(job.model, state, job.world, lambda: self._elapsed_s)
         self._loss: Readback | None = None
         self._is_loss_finite = True
-        self._folder = self._saved_in = job.folder
+        self._folder = job.folder
         is_saved = job.found is not None or job.found_shards is not None
         self._saved_step = state.step if is_saved else None
         self._is_saved = False
@@ -173,7 +176,7 @@ class Trainer:
         if self._is_over and last is not None and last.step == self.state.step:
             self._complete(last, started_at)
         else:
-            folder = None if self._saved_in is None else str(self._saved_in)
+            folder = None if self._saves.folder is None else str(self._saves.folder)
             self._dispatcher.emit(events.Interrupted(iter=self.state.step, folder=folder))
         return self.state
 
@@ -334,7 +337,7 @@ class Trainer:
         self._log_step(self._meter.collect())  # what is logged after it is of later steps
         began, training = time.monotonic(), self.state.training_config
         with self._meter.pause():
-            evaluation = self._evaluate()
+            evaluation = self._evaluation.measure(self.state.step, training)
         duration_s = time.monotonic() - began
         self._saver.wait()  # as the save that follows would: what is logged follows what is saved
         memory = self.state.gold or GoldMemory()
@@ -378,33 +381,6 @@ class Trainer:
         self._announce_decay()
         self._call(self._callbacks.evaluated, evaluation, lr, self.model)
 
-    def _evaluate(self) -> Evaluation:
-        """Measure the phase that ends here, at its last step too."""
-        step, training = self.state.step, self.state.training_config
-        total = count_batches(
-            self._eval_loaders, training, self._world, other_weights=len(self._other_weights)
-        )
-        batches = iter(range(total))
-
-        def is_stopped() -> bool:
-            """Go on with a save, and return whether any process was asked to stop."""
-            done = next(batches)
-            self._dispatcher.emit(events.Evaluating(iter=step, done=done, total=total))
-            self._saver.check()
-            return self._is_stopped()
-
-        return evaluate(
-            self.model,
-            self.phases.at(max(0, step - 1)).loader,
-            self.phases.held_out,
-            self._eval_loaders,
-            training,
-            step,
-            is_stopped,
-            self._world,
-            self._other_weights,
-        )
-
     def _is_stopped(self) -> bool:
         """Return whether any process of the run was asked to stop."""
         return self._world.agree(self._stop.requested)
@@ -416,9 +392,7 @@ class Trainer:
 
         Args:
             kinds: The copies.
-            gold: Announces the gold one: once it is on disk, and before the run's own bundle is,
-                from which a run that is killed goes on. So a resumed run announces it again if
-                and only if it makes it again.
+            gold: Announces the gold one; see `SaveSequence.save`.
 
         Raises:
             DivergedError: They are not, which ends a run unless asked.
@@ -429,63 +403,14 @@ class Trainer:
         self._is_saved, self._saved_step = True, self.state.step
         self._save_times.note_save()
         self._log_step(self._meter.collect())  # a resumed run goes on after this step
-        with self._meter.pause():
-            if self._sharded is not None:
-                self._save_in_parts(self._sharded, kinds, gold)
-                return
-            if self._checkpointer is None:
-                if is_sharded(self.model):
-                    send_parts(weights_of(self.model), self._tracked.collect())
-                return
-            self._saver.wait()  # and emit what it has to announce
-            self._save_beside(self._checkpointer, kinds, gold)
-
-    def _save_beside(
-        self, checkpointer: Checkpointer, kinds: Sequence[CopyKind], gold: events.Event | None
-    ) -> None:
-        """Begin a save; what is logged meanwhile waits for what the save announces."""
-        began = time.monotonic()
-        self.state = evolve(self.progress(), sinks=self._dispatcher.collect_states())
-        copies = partial(checkpointer.write_copies, state=self.state, kinds=kinds)
-        own = partial(checkpointer.write_own, state=self.state)
-        self._dispatcher.hold()
-        announce = partial(self._dispatcher.announce, *([] if gold is None else [gold]))
-        parts = [Part(copies, then=announce)] if kinds else []
-        end = partial(self._announce_save, checkpointer, self.state.step, began, self._saved_in)
-        parts.append(Part(own, then=end))
-        self._saver.save(weights_of(self.model), self._tracked.collect(), *parts)
-
-    def _save_in_parts(
-        self, sharded: ShardedSaver, kinds: Sequence[CopyKind], gold: events.Event | None
-    ) -> None:
-        """Save with all processes, which wait; the last state of a run becomes its bundle."""
-        began = time.monotonic()
-        self.state = evolve(self.progress(), sinks=self._dispatcher.collect_states())
-        copy = Copy(weights=weights_of(self.model), optimizer=self._tracked.collect())
-        made = sharded.agree_on(kinds)
-        sharded.save_copies(copy, self.state, made)
-        if gold is not None and CopyKind.GOLD in made:
-            self._dispatcher.emit(gold)
         is_last = self._is_over and self.state.evaluated_step == self.state.step
-        self._saved_in = self._folder if is_last else sharded.folder
-        save = sharded.save_bundle if is_last else sharded.save_parts
-        save(copy, self.state)
-        if self._checkpointer is not None:
-            self._announce_save(self._checkpointer, self.state.step, began, self._saved_in)
+        with self._meter.pause():
+            self._saves.save(self._take_state, kinds, gold, is_last=is_last)
 
-    def _announce_save(
-        self, checkpointer: Checkpointer, step: int, began: float, folder: Path | None
-    ) -> None:
-        written = checkpointer.report()
-        self._dispatcher.release(
-            events.Saved(
-                iter=step,
-                folder=str(folder),
-                copies=written.copies,
-                size_bytes=written.size_bytes,
-                save_duration_s=round(written.ended - began, 2),
-            )
-        )
+    def _take_state(self) -> TrainingState:
+        """Return the state as it is saved, with what the sinks keep."""
+        self.state = evolve(self.progress(), sinks=self._dispatcher.collect_states())
+        return self.state
 
     def _save_snapshot(self) -> None:
         self._save(CopyKind.NUMBERED)

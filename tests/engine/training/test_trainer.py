@@ -4,9 +4,7 @@ import json
 import math
 import re
 import signal
-import threading
 from contextlib import nullcontext
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,19 +14,14 @@ from attrs import evolve
 import mypt
 from mypt.api.checkpoint_manager import resume
 from mypt.data.randomness import Purpose, torch_seed
-from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.evaluation.divergence import DivergedError
-from mypt.engine.logging.jsonl import JsonlSink
 from mypt.engine.training import run
 from mypt.engine.training.trainer import Trainer
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig
-from mypt.format.errors import ConfigError, Problem, SaveError
+from mypt.format.errors import ConfigError
 from mypt.format.open import open_checkpoint
-from mypt.format.storage.commit import BundleWriter
 from mypt.format.storage.generations import read_manifest
-from mypt.plugins import SinkFactory, hookimpl
-from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 from tests.support.rates import learning_rate_at
 
@@ -463,98 +456,12 @@ def read_events(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_gold_is_announced_once_it_is_on_disk_and_before_what_happened_meanwhile(
-    train, logged, in_tmp, monkeypatch
-):
-    """The save of step 6 lasts for three steps; another phase begins meanwhile."""
-    write, update = Checkpointer.write_copies, Trainer.update
-    stepped, found = threading.Event(), []
-
-    def write_late(self, copy, state, kinds):
-        assert state.step != 6 or stepped.wait(10)
-        write(self, copy, state, kinds)
-
-    def count(self):
-        update(self)
-        if self.state.step == 9:
-            stepped.set()
-            self._saver._writing.result()
-
-    def emit(sink, event):
-        if event["event"] == "gold_checkpoint":
-            folder = in_tmp / "checkpoints"
-            steps = [
-                read_bundle(folder / name).training_state.step
-                for name in ("cat_gold", "cat")
-                if (folder / name / "manifest.json").exists()
-            ]
-            found.append((event["iter"], *steps))
-        emit_line(sink, event)
-
-    emit_line = JsonlSink.emit
-    monkeypatch.setattr(Checkpointer, "write_copies", write_late)
-    monkeypatch.setattr(Trainer, "update", count)
-    monkeypatch.setattr(JsonlSink, "emit", emit)
-    phases = [
-        {"name": "a", "until_iter": 6, "input_file": "input.txt"},
-        {"name": "b", "input_file": "input.txt"},
-    ]
-    train(curriculum=phases, max_iters=17, gold_guards={"trend": False, "overfit": False})
-    assert found == [(0, 0), (6, 6, 0), (12, 12, 6), (17, 17, 12)]
-    told = [(e["event"], e["iter"]) for e in logged() if "iter" in e]
-    at = told.index(("eval", 6))
-    names = ("eval", "gold_checkpoint", "saved", "phase_switch")
-    assert told[at : at + 4] == [(name, 6) for name in names]
-
-
-def test_gold_that_cannot_be_written_is_not_announced(train, logged, monkeypatch):
-    commit = BundleWriter.commit
-
-    def full(self, files, **options):
-        if self.folder.name == "cat_gold":
-            raise SaveError(Problem("cat_gold", "", "the disk is full", "free space"))
-        return commit(self, files, **options)
-
-    monkeypatch.setattr(BundleWriter, "commit", full)
-    with pytest.raises(SaveError, match="the disk is full"):
-        train()
-    assert [e["event"] for e in logged() if "iter" in e] == ["eval", "failed"]
-
-
-@pytest.fixture
-def heard_fit(text):
-    """Train a model that saves nothing; gives the state, and the events that a sink has heard."""
-
-    def call(**options):
-        heard = []
-        plugins = load_plugins()
-        ear = SimpleNamespace(emit=heard.append, close=lambda: None)
-        hook = hookimpl(lambda: [SinkFactory("ear", build=lambda _: ear)])
-        plugins.register(SimpleNamespace(mypt_log_sinks=hook), PluginOrigin("ear", "ear", "1"))
-        tokenizer = plugins.tokenizer("char").train(text)
-        config = mypt.GPTConfig(**SHAPE, vocab_size=tokenizer.vocab_size)
-        model = mypt.GPT(config, tokenizer, plugins=plugins)
-        return fit(model, text, log_sinks={"ear": {}}, **{**RUN, **options}), heard
-
-    return call
-
-
 def test_a_run_that_saves_nothing_has_no_gold_checkpoint(heard_fit):
     state, heard = heard_fit(max_iters=6)
     kinds = [event["event"] for event in heard]
     assert state.gold.best_step == 6
     assert "eval" in kinds
     assert "gold_checkpoint" not in kinds
-
-
-def test_an_evaluation_is_told_of_batch_by_batch(heard_fit):
-    _, heard = heard_fit(max_iters=1, eval_iters=3)
-    (begin, *_) = [n for n, event in enumerate(heard) if event["event"] == "training_start"]
-    told = heard[begin + 1 :]
-    assert told[:6] == [
-        {"event": "evaluating", "iter": 0, "done": done, "total": 6} for done in range(6)
-    ]
-    assert told[6]["event"] == "eval"
 
 
 def test_a_run_that_compiles_says_that_this_takes_its_time(heard_fit, monkeypatch):

@@ -16,7 +16,7 @@ from mypt.data.batches.loader import GPTDataLoader
 from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.logging.jsonl import JsonlSink
 from mypt.engine.training import run as training
-from mypt.engine.training import trainer
+from mypt.engine.training import step_evaluation
 from tests.support.paths import ROOT
 from tests.support.processes.child import Child
 
@@ -108,7 +108,7 @@ class Listener:
         """Wrap what a run calls; for a process that ends with the run."""
         for owner, name, wrapper in (
             (training, "check_before_training", self._starting),
-            (trainer, "evaluate", self._evaluating),
+            (step_evaluation, "evaluate", self._evaluating),
             (GPTDataLoader, "eval_batch", self._drawing_to_evaluate),
             (GPTDataLoader, "train_batch", self._drawing_to_train),
             (JsonlSink, "emit", self._logging),
