@@ -24,6 +24,7 @@ def test_a_run_goes_on_from_it_to_the_weights_of_the_run_that_nobody_interrupted
     assert 0 < read_state(shards)["step"] < 6
     codes, said = train("dante")
     assert codes == [0, 0], said
+    assert "missing" not in said[0]
     assert not shards.exists()
     assert read_bundle(model).training_state.step == 6
     weights, expected = collect_weights(model), np.load(folder / "expected_weights.npz")

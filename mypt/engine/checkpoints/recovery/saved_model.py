@@ -12,6 +12,7 @@ from mypt.format.bundle.detect import classify
 from mypt.format.errors import FormatError, Problem, UsageError
 from mypt.format.open import open_checkpoint, recognise
 from mypt.format.rules.cross_file import MISSING_FILE
+from mypt.format.shards.record import NAME as SHARDED_SAVE
 from mypt.format.storage import files
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def find_missing_optimizer(opened: Opened) -> Problem | None:
     state = opened.training_state
     name = None if state is None else state.optimizer_file
     if name is None or name in opened.sizes:
+        return None
+    if opened.format == SHARDED_SAVE:  # the parts hold it, and without one none of it opens
         return None
     what, fix = "is missing", "restore it, or a fresh optimizer begins"
     if list_candidates(opened.path):

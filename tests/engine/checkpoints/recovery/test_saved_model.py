@@ -7,6 +7,7 @@ from mypt.engine.checkpoints.recovery.saved_model import (
     find_missing_optimizer,
     open_saved,
 )
+from tests.support.sharded_folders import shard_bundle
 
 CAT = Path("checkpoints/cat")
 
@@ -23,3 +24,9 @@ def test_an_optimizer_that_was_never_saved_is_not_missing(run, plugins):
     assert find_missing_optimizer(open_saved(CAT, None, {}, plugins)) is None
     (CAT / "optimizer.pt").unlink()
     assert "is missing" in find_missing_optimizer(open_saved(CAT, None, {}, plugins)).what
+
+
+def test_the_optimizer_of_a_sharded_save_is_in_its_parts(run, plugins):
+    opened = open_saved(shard_bundle(CAT), None, {}, plugins)
+    assert opened.training_state.optimizer_file == "optimizer.pt"
+    assert find_missing_optimizer(opened) is None
