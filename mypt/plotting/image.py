@@ -30,6 +30,7 @@ GOLD, INK, FAINT, GRID = "#d9a400", "#1b1f24", "#6a737d", "#e1e4e8"
 _DASHES = ("-", "--", ":", "-.")
 _WIDTH, _HEIGHTS = 10.0, (5.0, 2.0)  # inches; of the losses, of each other panel
 _DPI = 150
+_NAME_SIZE, _NAME_HEIGHT = 9, 12  # points; of the names of phases
 
 
 def save_image(chart: Chart, path: Path) -> None:
@@ -92,14 +93,25 @@ def _draw_panel(chart: Chart, panel: Panel, axes: Any) -> None:
     axes.set_ylabel(panel.title, color=FAINT)
     axes.set_ylim(panel.y_range)
     if panel.note:
-        axes.text(
-            0.01, 0.98, panel.note, transform=axes.transAxes, va="top", fontsize=8, color=FAINT
-        )
+        _write_note(panel.note, axes, above_names=bool(chart.boundaries))
     axes.set_xlim(chart.x_range)
     _set_ticks(axes.yaxis, ticks(panel.y_range, 6), panel.format_y)
     _set_ticks(axes.xaxis, ticks(chart.x_range, 8), chart.format_x)
     axes.grid(visible=True, axis="y", color=GRID)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _write_note(note: str, axes: Any, *, above_names: bool) -> None:
+    """Write a note over the axes, where no curve goes; above the names of phases, if any."""
+    axes.annotate(
+        _escape_math(note),
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(0, 3 + above_names * _NAME_HEIGHT),
+        textcoords="offset points",
+        fontsize=8,
+        color=FAINT,
+    )
 
 
 def _set_ticks(axis: Any, places: list[float], write: Any) -> None:
@@ -115,7 +127,7 @@ def _name_phases(chart: Chart, axes: Any) -> None:
             xycoords=("data", "axes fraction"),
             xytext=(3, 3),
             textcoords="offset points",
-            fontsize=9,
+            fontsize=_NAME_SIZE,
             color=FAINT,
         )
 
