@@ -171,13 +171,32 @@ def test_texts_that_wait_join_as_soon_as_others_end(model):
         endless.cancel()
 
 
-def test_nothing_is_computed_while_nobody_asks(model, batcher):
-    read(batcher.submit("the", settings(model, 3)))
-    while batcher.n_running:
-        time.sleep(0.001)
-    before = time.process_time()
-    time.sleep(0.3)
-    assert time.process_time() - before < 0.1
+def test_nothing_is_computed_while_nobody_asks(model, monkeypatch):
+    waits, idle, steps = [], threading.Event(), []
+    wait, step = threading.Condition.wait, Batch.step
+
+    def count_wait(condition, timeout=None):
+        if threading.current_thread().name == "mypt-batcher":
+            waits.append(timeout)
+            idle.set()  # it holds the lock, so that nobody can ask before it waits
+        return wait(condition, timeout)
+
+    def count_step(batch):
+        steps.append(batch)
+        step(batch)
+
+    monkeypatch.setattr(threading.Condition, "wait", count_wait)
+    monkeypatch.setattr(Batch, "step", count_step)
+    with TextBatcher(model) as batcher:
+        for asked in range(5):
+            assert idle.wait(60)
+            idle.clear()
+            # Nothing but a text that is asked for ends a wait: it has no limit.
+            assert waits == [None] * (asked + 1)
+            assert len(read(batcher.submit("the", settings(model, 3)))[1]) == 3
+        assert idle.wait(60)
+        assert waits == [None] * 6
+    assert len(steps) == 5 * 2  # of three tokens, the first comes with the prompt
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
