@@ -1,4 +1,8 @@
-"""Whether this tree may be released: what it says of itself is of one version, and of today."""
+"""Whether this tree may be released: what it says of itself is of one version, and of today.
+
+`check.py v1.2.3` looks at a tree that has this tag, before it is uploaded: is the tag that of its
+version, and of a commit of main? Its day is that on which it was tagged.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = re.compile(r'^MYPT_VERSION = "([^"]+)"$', re.MULTILINE)
 SECTION = re.compile(r"^## \[([^]]+)\](?: - (\S+))?\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+NO_VERSION = "mypt/format/version.py has no line MYPT_VERSION; restore it"
 CITED = re.compile(r"^(version|date-released): (\S+)$", re.MULTILINE)
 
 
@@ -25,17 +30,43 @@ def read_version(root: Path) -> str:
 
 
 def find_problems(root: Path, today: date) -> Iterator[str]:
-    """Yield what stands in the way of a release, a line each, with what to do."""
+    """Yield what stands in the way of tagging a release, a line each, with what to do."""
     version = read_version(root)
     if not version:
-        yield "mypt/format/version.py has no line MYPT_VERSION; restore it"
+        yield NO_VERSION
         return
-    if run_git(root, "status", "--porcelain"):
-        yield "the tree has changes that are not committed; commit or remove them"
     if (branch := run_git(root, "rev-parse", "--abbrev-ref", "HEAD")) != "main":
         yield f"this is {branch}, and releases are made from main; run: git switch main"
     if run_git(root, "tag", "--list", f"v{version}"):
         yield f"v{version} was released before; raise MYPT_VERSION in mypt/format/version.py"
+    yield from find_problems_of_tree(root, version, today)
+
+
+def find_tag_problems(root: Path, tag: str) -> Iterator[str]:
+    """Yield what stands in the way of uploading a release, a line each."""
+    version, commit = read_version(root), f"{tag}^{{commit}}"
+    if not version:
+        yield NO_VERSION
+        return
+    if not run_git(root, "tag", "--list", tag):
+        yield f"there is no tag {tag}; name one, or leave it out before a release"
+        return
+    if tag != f"v{version}":
+        yield f"the tag is {tag}, and the version {version}; tag it v{version}"
+    if run_git(root, "rev-parse", commit) != run_git(root, "rev-parse", "HEAD"):
+        yield f"{tag} is not the commit that is checked out; run: git switch --detach {tag}"
+    mains = ("refs/heads/main", "refs/remotes/origin/main")
+    if not run_git(root, "for-each-ref", "--contains", commit, *mains):
+        yield f"{tag} is not on main; merge it, and tag that"
+    tagged = run_git(root, "for-each-ref", "--format=%(creatordate:unix)", f"refs/tags/{tag}")
+    day = datetime.fromtimestamp(int(tagged), UTC).date()
+    yield from find_problems_of_tree(root, version, day)
+
+
+def find_problems_of_tree(root: Path, version: str, today: date) -> Iterator[str]:
+    """Yield where a tree is not of one version and one day."""
+    if run_git(root, "status", "--porcelain"):
+        yield "the tree has changes that are not committed; commit or remove them"
     for path in sorted(root.glob("plugins/*/pyproject.toml")):
         if f'version = "{version}"' not in path.read_text("utf-8").splitlines():
             yield f"{path.relative_to(root)} has another version than {version}; set it"
@@ -68,7 +99,10 @@ def run_git(root: Path, *words: str) -> str:
 
 def main() -> None:
     """Print what stands in the way, and fail if anything does."""
-    problems = list(find_problems(ROOT, datetime.now(UTC).date()))
+    if tags := sys.argv[1:]:
+        problems = list(find_tag_problems(ROOT, *tags))
+    else:
+        problems = list(find_problems(ROOT, datetime.now(UTC).date()))
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     sys.exit(1 if problems else 0)

@@ -1,5 +1,6 @@
 """What a release takes, and that the pages for contributors name what exists."""
 
+import os
 import re
 import runpy
 import shlex
@@ -26,9 +27,10 @@ FILES = {
 }
 
 
-def git(root, *words):
+def git(root, *words, environment=()):
     about = ("-c", "user.name=a", "-c", "user.email=a@b.invalid", "-c", "tag.gpgsign=false")
-    subprocess.run(["git", *about, *words], cwd=root, check=True, capture_output=True)
+    command, env = ["git", *about, *words], os.environ | dict(environment)
+    subprocess.run(command, cwd=root, check=True, capture_output=True, env=env)
 
 
 @pytest.fixture
@@ -86,10 +88,42 @@ def test_changes_another_branch_and_a_version_of_before_stand_in_the_way(tree):
     (root / "more").touch()
     git(root, "tag", "v1.0.0")
     git(root, "switch", "--quiet", "--create", "other")
-    changed, branch, tagged = problems(root)
+    branch, tagged, changed = problems(root)
     assert changed.startswith("the tree has changes")
     assert branch.startswith("this is other")
     assert tagged.startswith("v1.0.0 was released before")
+
+
+@pytest.fixture
+def tagged(tree):
+    """Give a tree of version 1.0.0 that was tagged on the day of its changelog."""
+    root = tree()
+    noon = {"GIT_COMMITTER_DATE": "2026-11-30T12:00:00+00:00"}
+    git(root, "tag", "--annotate", "--message=mypt", "v1.0.0", environment=noon)
+    return root
+
+
+def test_a_tag_of_its_version_on_main_may_be_uploaded_on_any_later_day(tagged):
+    git(tagged, "checkout", "--quiet", "--detach", "v1.0.0")
+    assert list(CHECK["find_tag_problems"](tagged, "v1.0.0")) == []
+    (missing,) = CHECK["find_tag_problems"](tagged, "v2.0.0")
+    assert missing.startswith("there is no tag v2.0.0")
+
+
+def test_a_tag_of_another_version_or_day_or_beside_main_stands_in_the_way(tagged):
+    git(tagged, "switch", "--quiet", "--detach")
+    git(tagged, "commit", "--quiet", "--allow-empty", "--message=beside")
+    late = {"GIT_COMMITTER_DATE": "2026-12-01T12:00:00+00:00"}
+    git(tagged, "tag", "--annotate", "--message=mypt", "v1.0.1", environment=late)
+    git(tagged, "switch", "--quiet", "main")
+    found = list(CHECK["find_tag_problems"](tagged, "v1.0.1"))
+    assert [problem.partition(",")[0].partition(";")[0] for problem in found] == [
+        "the tag is v1.0.1",
+        "v1.0.1 is not the commit that is checked out",
+        "v1.0.1 is not on main",
+        "CHANGELOG.md has no section [1.0.0] - 2026-12-01 on top",
+        "CITATION.cff has not version 1.0.0 and date-released 2026-12-01",
+    ]
 
 
 def test_the_version_is_read_as_python_reads_it():
@@ -154,14 +188,17 @@ def test_the_hooks_refuse_what_make_check_would(root, tmp_path):
     assert "F401" in done.stdout
 
 
-def test_the_workflow_of_a_release_uploads_only_after_the_packages_were_tried(root):
+def test_the_workflow_of_a_release_uploads_only_what_was_checked_tested_and_tried(root):
     path = root / ".github" / "workflows" / "release.yml"
     workflow = yaml.safe_load(path.read_text("utf-8"))
     assert workflow["permissions"] == {}
     build, upload = workflow["jobs"]["build"], workflow["jobs"]["upload"]
     runs = "\n".join(step.get("run", "") for step in build["steps"])
-    assert runs.index("release/build.py") < runs.index("release/smoke.py")
-    assert (upload["needs"], upload["environment"]) == ("build", "release")
+    first, second, third = (f"release/{name}.py" for name in ("check", "build", "smoke"))
+    assert runs.index(first) < runs.index(second) < runs.index(third)
+    assert workflow["jobs"]["tests"]["uses"] == "./.github/workflows/tests.yml"
+    assert "workflow_call" in yaml.safe_load(path.with_stem("tests").read_text("utf-8"))[True]
+    assert (upload["needs"], upload["environment"]) == (["tests", "build"], "release")
     assert upload["permissions"] == {"id-token": "write"}
     assert "id-token" not in build["permissions"]
 
