@@ -21,7 +21,6 @@ VERSION = re.compile(r'^MYPT_VERSION = "([^"]+)"$', re.MULTILINE)
 SECTION = re.compile(r"^## \[([^]]+)\](?: - (\S+))?\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 NO_VERSION = "mypt/format/version.py has no line MYPT_VERSION; restore it"
 CITED = re.compile(r"^(version|date-released): (\S+)$", re.MULTILINE)
-NO_VERSION = "mypt/format/version.py has no line MYPT_VERSION; restore it"
 
 
 def read_version(root: Path) -> str:
