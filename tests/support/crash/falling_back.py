@@ -8,6 +8,7 @@ from pathlib import Path
 from mypt.engine.checkpoints.recovery.condition import examine_condition
 from mypt.engine.checkpoints.recovery.fall_back import choose_fall_back
 from mypt.format.errors import FormatError
+from mypt.format.storage.commit import finish_interrupted_commit
 from mypt.format.storage.lock import LOCK_FILE
 from mypt.format.storage.succession import finish_succession
 from mypt.plugins.manager import load_plugins
@@ -84,6 +85,7 @@ def falling(name, prepare):
         finish_succession(place / "dante")
         fall_back(place)
         assert find(place) == "new"
+        finish_interrupted_commit(place / "dante")  # of which a rename may have failed
         assert held(place).keys() == unbroken()[2]
 
     stages = ("old", "copy aside", "neither", "new")
