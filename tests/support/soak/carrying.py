@@ -46,8 +46,9 @@ def migrate_legacy(world):
     logits = np.load(folder / "expected_logits.npy")
     name = world.new_name("legacy")
     place = world.checkpoints / name
-    shutil.copytree(folder / "checkpoint", place)
-    source = place / expected["checkpoint"].partition("/")[2]
+    root, _, path = expected["checkpoint"].partition("/")
+    shutil.copytree(folder / root, place)
+    source = place / path
     options = expected["options"]
     for key in ("training_text", "like"):
         if key in options:
