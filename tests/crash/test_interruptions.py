@@ -47,7 +47,7 @@ def test_an_error_at_any_call_leaves_what_was_or_what_is_to_be(scene, code, last
         before = tree(place)
         said = failed(scene, place, point, code, lasting=lasting)
         if said == "done":
-            assert scene.find(place) == scene.stages[-1]
+            assert scene.find(place) in (scene.stages[-1], *scene.tolerated)
         else:
             assert said.startswith("refused: "), said
             assert os.strerror(code) in said

@@ -123,7 +123,7 @@ def test_an_error_of_any_system_call_leaves_what_was_or_what_is_to_be(scene, cod
     for point in tried:
         place, outcome = struck(scene, fresh, traced, point, f"error={code}")
         if outcome == "done":
-            assert scene.find(place) == scene.stages[-1]
+            assert scene.find(place) in (scene.stages[-1], *scene.tolerated)
         else:
             assert outcome.startswith("refused: "), outcome
         scene.check(place)
