@@ -156,6 +156,10 @@ def test_a_generated_page_is_up_to_date(root, name):
     assert written == page, f"run: python docs/write_{name}.py"
 
 
+def test_the_readme_is_read_in_minutes(root):
+    assert len((root / "README.md").read_text("utf-8").splitlines()) < 120
+
+
 def test_every_hook_is_in_the_reference(root):
     from mypt.plugins import hookspecs
 
