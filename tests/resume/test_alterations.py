@@ -130,6 +130,8 @@ def has_default(name, document, place):
     default = default.factory() if isinstance(default, attrs.Factory) else default
     default = attrs.asdict(default) if attrs.has(type(default)) else default
     value, default = document[place[0]], json.loads(json.dumps(default))  # a tuple is a list there
+    if isinstance(default, dict):
+        default.pop("extra", None)  # what a later version has added is written as further fields
     for key in place[1:]:
         if not isinstance(default, dict) or key not in default:
             return False
