@@ -203,10 +203,10 @@ def measuring(file):
             setattr(ShardedSaver, name, noting(name, getattr(ShardedSaver, name)))
 
     def noting(name, save):
-        def measured(self, copy, state, kinds):
+        def measured(self, *arguments):
             Path("/proc/self/clear_refs").write_text("5")  # forget the peak of before
             before = read_memory("VmRSS")
-            save(self, copy, state, kinds)
+            save(self, *arguments)
             line = json.dumps({"what": name, "before": before, "peak": read_memory("VmHWM")})
             with Path(file).open("a") as stream:
                 stream.write(line + "\n")
