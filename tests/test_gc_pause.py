@@ -9,11 +9,12 @@ from mypt.gc_pause import pause_gc
 LOAD = """
 import gc, sys
 {imports}
-runs = []
+runs, frozen = [], gc.get_freeze_count()  # some are from the start of Python 3.12 on
 gc.callbacks.append(lambda phase, info: runs.append(info["generation"]))
 model = mypt.load(sys.argv[1])
 gc.callbacks.clear()
-print(runs.count(0) // 2, runs.count(1) // 2, runs.count(2), gc.isenabled(), gc.get_freeze_count())
+frozen = gc.get_freeze_count() - frozen
+print(runs.count(0) // 2, runs.count(1) // 2, runs.count(2), gc.isenabled(), frozen)
 """
 
 
