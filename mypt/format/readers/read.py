@@ -272,7 +272,8 @@ def read_whole(
         defer: Whether a tensor that its reader defers stays so, and takes no memory.
 
     Raises:
-        FormatError: A file of weights is not what its checksum says, or was changed meanwhile.
+        FormatError: A file of weights is not what its checksum says, or one was changed meanwhile.
+        FormatError: What only training needs was described, and cannot be read any more.
     """
     takes_none = reader.options.get("properties", {}).get("tokenizer") == TOKENIZER_OPTION
     options = {**options, "tokenizer": NO_TOKENIZER} if takes_none else options
@@ -281,6 +282,8 @@ def read_whole(
         found = found if defer and reader.read is sharded.read else as_tensors(found)
         if described.flaws:
             found = _without_training(found, described.flaws)
+        elif found.flaws:  # what was whole before cannot be read now
+            raise FormatError(*found.flaws)
         whole = _name_parameters(upgrade(found), str(path), layouts)
         return evolve(whole, tokenizer=described.tokenizer) if takes_none else whole
     except SURPRISES as error:

@@ -15,7 +15,7 @@ import mypt
 from mypt.format.errors import FormatError, PluginError
 from mypt.format.migrate import Migrator
 from mypt.format.open import open_checkpoint
-from mypt.format.readers.read import find_reader
+from mypt.format.readers.read import describe, find_reader, read_whole
 from mypt.format.tensors.safetensors import write
 from mypt.format.validate import validate
 from mypt.model.decoding.generate import generate
@@ -264,3 +264,14 @@ def test_what_mypt_reads_is_not_left_to_a_plugin(case, plugins):
     reader = ReaderFactory("mine", recognises=lambda _: True, read=lambda *_: None, options={})
     found = find_reader(case.path, [*plugins.readers.values(), evolve(reader, offered_by="acme")])
     assert found.name != "mine"
+
+
+def test_what_was_described_and_cannot_be_read_any_more_is_not_left_out(plugins, tmp_path):
+    source = tmp_path / "dante"
+    shutil.copytree(ROOT / "tests" / "golden" / "mypt_bundle_config" / "checkpoint", source)
+    reader = find_reader(source, plugins.readers.values())
+    described = describe(source, reader, plugins.layouts, {})
+    assert described.training_state is not None
+    (source / "training_state.json").write_text("{")
+    with pytest.raises(FormatError, match=r"training_state\.json: is not JSON"):
+        read_whole(source, reader, {}, described, plugins.layouts)
