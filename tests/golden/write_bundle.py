@@ -34,13 +34,18 @@ def main():
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         model.fit(loader, **STEPS, checkpoint_dir="dante", quiet=True)
         shutil.copytree("dante", checkpoint, ignore=shutil.ignore_patterns(LOCK_FILE))
-    ids = tokenizer.encode(PROMPT)
+    record(target, checkpoint.name, model)
+
+
+def record(target, checkpoint, model):
+    """Write beside a checkpoint what its model computes, and who wrote it."""
+    ids = model.tokenizer.encode(PROMPT)
     with torch.no_grad():
         np.save(target / "expected_logits.npy", model(torch.tensor([ids])).numpy())
     expected = {
         "program": "mypt",
         "commit": MYPT_VERSION,
-        "checkpoint": checkpoint.name,
+        "checkpoint": checkpoint,
         "options": {},
         "prompt_ids": ids,
     }

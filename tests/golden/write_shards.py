@@ -6,18 +6,17 @@ its logits at the step of the save, and its weights at the end. A save that exis
 """
 
 import contextlib
-import json
 import shutil
 import tempfile
 from pathlib import Path
 
 import numpy as np
-import torch
 
 import mypt
 from mypt.format.shards.record import RECORD, open_shards, read_state
-from mypt.format.version import FORMAT_VERSION, MYPT_VERSION
-from tests.golden.write_checkpoints import HERE, PROMPT, TEXT
+from mypt.format.version import FORMAT_VERSION
+from tests.golden.write_bundle import record
+from tests.golden.write_checkpoints import HERE, TEXT
 from tests.support.processes.command import Command
 from tests.support.processes.deaths import when_flushing
 from tests.support.processes.ranks import ranks
@@ -69,19 +68,7 @@ def main():
         keep(shards, target)
         model = mypt.load(whole.with_name(f"whole_step{read_state(shards)['step']:08d}"))
         np.savez(target / "expected_weights.npz", **collect_weights(whole))
-    ids = model.tokenizer.encode(PROMPT)
-    with torch.no_grad():
-        np.save(target / "expected_logits.npy", model(torch.tensor([ids])).numpy())
-    expected = {
-        "program": "mypt",
-        "commit": MYPT_VERSION,
-        "checkpoint": shards.name,
-        "options": {},
-        "prompt_ids": ids,
-    }
-    (target / "expected.json").write_text(json.dumps(expected) + "\n", "utf-8")
-    note = f"Written by mypt, {MYPT_VERSION}, with PyTorch {torch.__version__}.\n"
-    (target / "README.md").write_text(note, "utf-8")
+    record(target, shards.name, model)
 
 
 if __name__ == "__main__":
