@@ -64,7 +64,7 @@ def downgrade(
     bundle.check_flaws()
     described = apply(_make_checkpoint(bundle))
     result: Result = "would migrate" if dry_run else "migrated"
-    if output.exists():
+    if files.is_present(output):
         _check_output(output, _make_contents(bundle, described))
         result = "there already"
     elif not dry_run:

@@ -323,7 +323,7 @@ def _are_equal(one: Any, other: Any, mapped: MappedFiles) -> bool:
 
 def _holds_checkpoint(output: Path, checkpoint: Checkpoint, requirements: Requirements) -> bool:
     """Return whether the output already holds this checkpoint, byte for byte."""
-    if not (output / files.MANIFEST).exists():
+    if not files.is_present(output / files.MANIFEST):
         return False
     manifest = read_manifest(output)
     found = {} if manifest is None else {n: r.sha256 for n, r in manifest.files.items()}
@@ -332,7 +332,7 @@ def _holds_checkpoint(output: Path, checkpoint: Checkpoint, requirements: Requir
 
 
 def _check_nothing_overwritten(output: Path) -> None:
-    if any((output / name).exists() for name in (*files.BUNDLE_FILES, files.MANIFEST)):
+    if any(files.is_present(output / name) for name in (*files.BUNDLE_FILES, files.MANIFEST)):
         what, fix = "holds another checkpoint", "name another folder with --output"
         raise FormatError(Problem(str(output), "", what, fix, kind="migrate.output"))
 

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import mypt
 from mypt.cli.main import mypt_group, run
 from mypt.format import migrate
 from mypt.format.bundle.read import read_bundle
-from mypt.format.errors import FormatError
+from mypt.format.errors import FormatError, MyptError
 from mypt.format.migrate import Migrator, default_output
 from mypt.format.validate import validate
 from mypt.plugins.manager import load_plugins
+from tests.support.paths import SUITE
 
 PLUGINS = load_plugins()
 NAMES = [
@@ -346,6 +348,31 @@ def test_a_folder_that_cannot_be_looked_into_stops_nobody(copy, tmp_path, monkey
     assert [problem.file for problem in problems if problem.severity == "error"] == [
         str(tmp_path / "closed")
     ]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "config.json", "model.pt"])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+def test_a_disk_that_does_not_tell_what_is_there_is_not_taken_at_a_word(
+    tmp_path, monkeypatch, name, code
+):
+    source, output, look = tmp_path / "dante", tmp_path / "new", Path.stat
+    shutil.copytree(SUITE / "bundles" / "valid" / "version_1", source)
+    for number in range(1, 9):  # whichever of the looks at a file it is that fails
+        looks = iter(range(1, number + 1))
+
+        def stat(self, number=number, looks=looks, **options):
+            if self.name == name and next(looks, None) == number:
+                raise OSError(code, os.strerror(code))
+            return look(self, **options)
+
+        monkeypatch.setattr(Path, "stat", stat)
+        try:
+            result = migrator().migrate(source, output).result
+        except (MyptError, OSError):
+            result = None
+        monkeypatch.setattr(Path, "stat", look)
+        assert result is None or (result == "migrated" and read_bundle(output))
+        shutil.rmtree(output, ignore_errors=True)
 
 
 @pytest.mark.parametrize(

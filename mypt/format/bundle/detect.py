@@ -40,7 +40,7 @@ def classify(path: Path) -> Form:
     if files.is_present(path / files.MANIFEST):  # its config.json may still wait for its name
         return "bundle"
     has_model = (path / files.MODEL).is_file()
-    if not (path / files.CONFIG).exists():
+    if not files.is_present(path / files.CONFIG):
         return "incomplete" if has_model else "other"
     try:
         config, _ = files.read_document(path / files.CONFIG, files.CONFIG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
 import re
@@ -32,6 +33,8 @@ WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".gguf")
 MAX_SMALL_BYTES = 4 * 1024 * 1024
 _SMALL_FILES = (CONFIG, TRAINING_STATE, MANIFEST)
 _CHUNK_BYTES = 1 << 20
+# What is said of a link that leads round in a circle, on Linux or macOS and on Windows.
+_CIRCLES = (errno.ELOOP, errno.EINVAL)
 # What makes of a name the path of something elsewhere, on any system, or no name at all.
 _NOT_IN_NAMES = frozenset("/\\:\0")
 
@@ -200,15 +203,19 @@ def is_present(path: Path) -> bool:
     Raises:
         PermissionError: Its folder cannot be looked into, which the error names: what the file
             itself permits is no reason.
+        OSError: The disk does not tell. Neither answer would be true, and what is written
+            depends on it (`Path.exists` says no from Python 3.14 on).
     """
     try:
         path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     except PermissionError as error:
         raise PermissionError(error.errno, error.strerror, str(path.parent)) from error
-    except OSError:
-        return True
+    except OSError as error:
+        if error.errno in _CIRCLES:
+            return True
+        raise
     return True
 
 

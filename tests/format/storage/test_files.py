@@ -1,0 +1,39 @@
+"""What is there and what is not, also where the disk does not tell."""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from mypt.format.storage.files import is_present
+
+
+def fail(monkeypatch, code):
+    def stat(path, **_):
+        raise OSError(code, "no answer", str(path))
+
+    monkeypatch.setattr(Path, "stat", stat)
+
+
+def test_what_is_there_is_present_and_nothing_else(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to("circle")
+    assert is_present(tmp_path)
+    assert is_present(tmp_path / "file")
+    assert is_present(tmp_path / "circle")
+    assert not is_present(tmp_path / "other")
+    assert not is_present(tmp_path / "file" / "other")
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ENAMETOOLONG])
+def test_where_the_disk_does_not_tell_neither_is_said(monkeypatch, tmp_path, code):
+    fail(monkeypatch, code)
+    with pytest.raises(OSError, match="no answer"):
+        is_present(tmp_path)
+
+
+def test_a_folder_that_cannot_be_looked_into_is_named(monkeypatch, tmp_path):
+    fail(monkeypatch, errno.EACCES)
+    with pytest.raises(PermissionError) as refusal:
+        is_present(tmp_path / "config.json")
+    assert refusal.value.filename == str(tmp_path)
