@@ -25,7 +25,7 @@ from mypt.format.open import open_checkpoint, recognise
 from mypt.format.readers.unread.dataset_folder import explain_dataset
 from mypt.format.rules.arguments import PATH, checked
 from mypt.format.rules.cross_file import MISSING_FILE
-from mypt.format.shards.record import holds_shards, shards_path
+from mypt.format.shards.places import holds_shards, shards_path
 from mypt.format.storage.leftovers import find_leftovers
 from mypt.format.storage.succession import find_aside
 from mypt.format.validate import validate

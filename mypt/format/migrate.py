@@ -30,7 +30,7 @@ from mypt.format.rules.plugin_settings import NO_SETTINGS, TOKEN_KIND
 from mypt.format.rules.requirements import REQUIRES, find_requirements, merge_needs
 from mypt.format.rules.tensors import check_tied
 from mypt.format.schema.check import load_schema
-from mypt.format.shards.record import holds_shards, model_path
+from mypt.format.shards.places import holds_shards, model_path
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
 from mypt.format.storage.files import MappedFiles

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 import mypt
-from mypt.format.shards.record import RECORD, open_shards, read_state
+from mypt.format.shards.places import RECORD
+from mypt.format.shards.record import open_shards, read_state
 from mypt.format.version import FORMAT_VERSION
 from tests.golden.write_bundle import record
 from tests.golden.write_checkpoints import HERE, TEXT

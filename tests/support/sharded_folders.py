@@ -10,13 +10,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from mypt.format.bundle.read import read_bundle
 from mypt.format.shards.commit import ShardsWriter, list_parts, record_file
-from mypt.format.shards.record import (
-    RECORD,
-    STRUCTURE,
-    generation_path,
-    open_shards,
-    shards_path,
-)
+from mypt.format.shards.places import RECORD, generation_path, shards_path
+from mypt.format.shards.record import STRUCTURE, open_shards
 from mypt.format.shards.structure import take_apart
 from mypt.format.storage.generations import seal
 from mypt.format.tensors.pt_writer import write_tensors

@@ -25,7 +25,7 @@ from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 from mypt.engine.logging.activity import show_activity
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
-from mypt.format.shards.record import holds_shards, shards_path
+from mypt.format.shards.places import holds_shards, shards_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

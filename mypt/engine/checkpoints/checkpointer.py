@@ -13,7 +13,7 @@ from mypt.engine.checkpoints.copies import prune_snapshots
 from mypt.engine.checkpoints.write import write_bundle
 from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.shards.commit import remove_shards
-from mypt.format.shards.record import shards_path
+from mypt.format.shards.places import shards_path
 from mypt.format.storage.commit import open_for_writing
 
 if TYPE_CHECKING:

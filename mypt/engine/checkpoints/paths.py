@@ -12,7 +12,7 @@ from attrs import evolve
 from mypt.engine.config.folders import CHECKPOINTS, LOGS
 from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
-from mypt.format.shards.record import holds_shards, shards_path
+from mypt.format.shards.places import holds_shards, shards_path
 from mypt.format.storage import files
 
 if TYPE_CHECKING:

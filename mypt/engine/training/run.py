@@ -43,7 +43,7 @@ from mypt.engine.training.setup.save_setup import (
     saves_in_parts,
 )
 from mypt.engine.training.trainer import Trainer
-from mypt.format.shards.record import shards_path
+from mypt.format.shards.places import shards_path
 from mypt.model.training_loss import build_loss
 
 if TYPE_CHECKING:

@@ -14,14 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.manifest import FileRecord
 from mypt.format.documents.shards import ShardsRecord
-from mypt.format.shards.record import (
-    RECORD,
-    find_generations,
-    generation_path,
-    is_own_name,
-    rank_of,
-    read_record,
-)
+from mypt.format.shards.places import RECORD, find_generations, generation_path
+from mypt.format.shards.record import is_own_name, rank_of, read_record
 from mypt.format.storage import files
 from mypt.format.storage.atomic_file import partial_path, write_atomically
 from mypt.format.storage.commit import write_file

@@ -17,50 +17,25 @@ from mypt.format.documents.convert import from_document
 from mypt.format.documents.shards import ShardsRecord
 from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.schema.check import check_document
+from mypt.format.shards.places import RECORD, generation_path
 from mypt.format.storage import files
 from mypt.format.storage.generations import CHANGING, checksum_problems
 from mypt.format.tensors.torch_dcp.dcp_metadata import METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
     from typing import TypeVar
 
     T = TypeVar("T")
 
 NAME = "sharded_save"
-RECORD = "shards.json"
 STRUCTURE = "structure.pt"
-# Ends the name of the folder that has the sharded saves of a model.
-SUFFIX = "_shards"
-_GENERATION = re.compile(r"generation-([0-9]{6,16})")
 _PART = re.compile(r"__([0-9]{1,9})_[0-9]{1,9}\.distcp")
 _OWN_NAMES = frozenset(
     {files.CONFIG, files.TOKENIZER, files.TRAINING_STATE, STRUCTURE, METADATA, f"{METADATA}.tmp"}
 )
 _FIX = "go on from the model or one of its copies: move this folder away"
-
-
-def shards_path(folder: Path) -> Path:
-    """Return where the sharded saves of a model go, which is beside it."""
-    return folder.with_name(folder.name + SUFFIX)
-
-
-def model_path(shards: Path) -> Path:
-    """Return the folder of the model that a folder of shards is called for."""
-    return shards.with_name(shards.name.removesuffix(SUFFIX) or shards.name)
-
-
-def generation_path(shards: Path, generation: int) -> Path:
-    """Return the folder with the files of a generation."""
-    return shards / f"generation-{generation:06d}"
-
-
-def find_generations(shards: Path) -> Iterator[tuple[int, Path]]:
-    """Yield the number and the folder of each generation, committed or not."""
-    for path in shards.iterdir():
-        if found := _GENERATION.fullmatch(path.name):
-            yield int(found[1]), path
 
 
 def rank_of(name: str) -> int | None:
@@ -72,11 +47,6 @@ def rank_of(name: str) -> int | None:
 def is_own_name(name: str) -> bool:
     """Return whether mypt gives a file of a generation this name."""
     return name in _OWN_NAMES or rank_of(name) is not None
-
-
-def holds_shards(path: Path) -> bool:
-    """Return whether a folder holds a sharded save, sound or not."""
-    return (path / RECORD).is_file()
 
 
 def read_record(shards: Path) -> ShardsRecord | None:

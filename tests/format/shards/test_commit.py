@@ -4,7 +4,8 @@ from attrs import evolve
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import FormatError, SaveError
 from mypt.format.shards.commit import ShardsWriter, remove_shards
-from mypt.format.shards.record import RECORD, find_generations, open_shards, read_record
+from mypt.format.shards.places import RECORD, find_generations
+from mypt.format.shards.record import open_shards, read_record
 from mypt.format.storage.generations import MAX_GENERATION, seal
 from mypt.format.storage.leftovers import find_leftovers
 from tests.support.bundles import save_random_bundle

@@ -4,15 +4,8 @@ import pytest
 
 from mypt.format.documents.config import GPTConfig
 from mypt.format.errors import FormatError
-from mypt.format.shards.record import (
-    find_generations,
-    model_path,
-    open_shards,
-    rank_of,
-    read_record,
-    read_state,
-    shards_path,
-)
+from mypt.format.shards.places import find_generations
+from mypt.format.shards.record import open_shards, rank_of, read_record, read_state
 from tests.support.bundles import save_random_bundle
 from tests.support.sharded_folders import shard_bundle
 
@@ -29,11 +22,6 @@ def refusal(call):
     with pytest.raises(FormatError) as caught:
         call()
     return str(caught.value)
-
-
-def test_the_folder_of_shards_is_beside_that_of_the_model(tmp_path):
-    assert shards_path(tmp_path / "dante") == tmp_path / "dante_shards"
-    assert model_path(tmp_path / "dante_shards") == tmp_path / "dante"
 
 
 def test_the_names_of_parts_tell_the_rank():

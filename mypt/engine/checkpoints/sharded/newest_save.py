@@ -9,7 +9,8 @@ from attrs import frozen
 from mypt.engine.checkpoints.recovery.condition import read_recorded_state
 from mypt.format.errors import ConfigError, FormatError, Problem, SaveError, UsageError
 from mypt.format.open import is_model
-from mypt.format.shards.record import holds_shards, model_path, read_state, shards_path
+from mypt.format.shards.places import holds_shards, model_path, shards_path
+from mypt.format.shards.record import read_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

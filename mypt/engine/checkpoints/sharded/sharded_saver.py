@@ -21,7 +21,8 @@ from mypt.format.bundle.copy_name import CopyKind
 from mypt.format.documents.manifest import FileRecord
 from mypt.format.errors import Problem, SaveError
 from mypt.format.shards.commit import ShardsWriter, list_parts
-from mypt.format.shards.record import STRUCTURE, generation_path, shards_path
+from mypt.format.shards.places import generation_path, shards_path
+from mypt.format.shards.record import STRUCTURE
 from mypt.format.shards.structure import take_apart
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.tensors.info import DeferredTensor

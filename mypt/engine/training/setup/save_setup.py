@@ -20,7 +20,8 @@ from mypt.engine.checkpoints.write import describe_model, weights_of
 from mypt.engine.runtime.fsdp import is_sharded
 from mypt.engine.training.setup.model_setup import trained_parameters
 from mypt.format.errors import FormatError, Problem
-from mypt.format.shards.record import read_record, shards_path
+from mypt.format.shards.places import shards_path
+from mypt.format.shards.record import read_record
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.generations import CHANGING, read_manifest
 

@@ -21,7 +21,7 @@ from mypt.format.documents.training import Ancestor, TrainingConfig
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.layout import POSITIONS
 from mypt.format.optimizers.declaration import is_number
-from mypt.format.shards.record import holds_shards
+from mypt.format.shards.places import holds_shards
 from mypt.format.storage.recorded_paths import record_path
 from mypt.model.lora.attachment import merge_adapter
 from mypt.model.vocabulary_rows import add_rows

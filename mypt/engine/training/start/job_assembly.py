@@ -16,7 +16,7 @@ from mypt.engine.runtime.devices import autocast_dtype
 from mypt.engine.runtime.fsdp import shard
 from mypt.engine.training.job import Job
 from mypt.engine.training.start.initial_model import resumed_optimizer
-from mypt.format.shards.record import holds_shards
+from mypt.format.shards.places import holds_shards
 from mypt.format.storage.generations import read_manifest
 from mypt.model.lora.attachment import tie_head
 

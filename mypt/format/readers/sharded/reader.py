@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.shards.record import NAME, STRUCTURE, holds_shards, model_path, open_shards
+from mypt.format.shards.places import holds_shards, model_path
+from mypt.format.shards.record import NAME, STRUCTURE, open_shards
 from mypt.format.shards.structure import put_together
 from mypt.format.storage import files
 from mypt.format.storage.files import is_present
