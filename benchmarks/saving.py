@@ -98,7 +98,7 @@ class Run:
         self.step = partial(updater.update, [batch], 0)
         self._state = TrackedOptimizer(optimizer, self.model, training.optimizer).collect
         self._saver = AsyncSaver(CopyBuffers())
-        self._own = Part(partial(checkpointer.write_own, state=TrainingState(step=1), kinds=[]))
+        self._own = Part(partial(checkpointer.write_own, state=TrainingState(step=1)))
         self.size = 3 * sum(p.nbytes for p in self.model.parameters())
 
     def round(self) -> tuple[float, float, float, float]:

@@ -117,6 +117,8 @@ def examine_condition(folder: Path, plugins: Plugins) -> Condition:
         problems = _find_problems(seen)
         needed = [p for p in problems if p.severity == "error" and p not in seen.flaws]
         bundle = None if needed else read_bundle(folder, plugins.layouts, plugins.settings)
+        if bundle is not None:  # what was read at the first look may be unreadable at the second
+            problems += [flaw for flaw in bundle.flaws if flaw not in problems]
     except MyptError as error:
         log_traceback(error)
         return Condition(path=folder, state=state, problems=error.problems)

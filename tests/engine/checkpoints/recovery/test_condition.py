@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from mypt.engine.checkpoints.recovery import condition
 from mypt.engine.checkpoints.recovery.condition import examine_condition, read_recorded_state
+from mypt.format.errors import Problem
 from tests.support.damage import cut, flip
 
 CAT = Path("checkpoints/cat")
@@ -61,3 +64,18 @@ def test_the_state_is_found_wherever_it_is_recorded(lost, run):
 
 def test_nothing_is_known_of_what_is_nowhere(in_tmp):
     assert read_recorded_state(in_tmp / "none") == {}
+
+
+def test_what_cannot_be_read_at_the_second_look_is_a_problem_too(run, plugins, monkeypatch):
+    look, looks = condition.read_bundle, []
+
+    def read_bundle(folder, *args):
+        looks.append(folder)
+        bundle = look(folder, *args)
+        flaw = Problem(str(folder / "optimizer.pt"), "", "cannot be read", "check the disk")
+        return evolve(bundle, flaws=(flaw,))
+
+    monkeypatch.setattr(condition, "read_bundle", read_bundle)
+    assert examine(plugins)[:2] == (True, False)
+    assert looks
+    assert "cannot be read" in str(examine_condition(CAT, plugins).damage[0])
