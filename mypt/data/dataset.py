@@ -24,6 +24,7 @@ from mypt.data.metadata import METADATA_FILE, STATE_FILE, check_whole, read_meta
 from mypt.data.token_files import other_programs
 from mypt.data.token_files.array_file import PREPARE_AGAIN, map_array, raise_data_error
 from mypt.data.token_files.shard import explain_high_ids, map_unrecorded_ids
+from mypt.format.bundle.detect import classify
 from mypt.format.documents.tokenizer import TEXT_FIELDS
 from mypt.format.documents.vocabulary import pick_text_fields
 from mypt.format.errors import DataError, FormatError, Problem
@@ -274,6 +275,9 @@ def _need_folder(root: Path) -> None:
         raise_data_error(root, "is a file, not the folder of a data set", fix)
     if not root.is_dir():
         raise_data_error(root, "there is no such folder", "check the path of the data set")
+    if not is_dataset(root) and classify(root) in ("bundle", "version_1"):
+        fix = f"name the folder that `mypt data prepare` wrote; of a model see: mypt inspect {root}"
+        raise_data_error(root, "is a model, not a data set", fix)
 
 
 def _split_folders(root: Path, *, eval_only: bool) -> dict[str, Path]:

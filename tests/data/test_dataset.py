@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from mypt.data.batches.tokens import TokenSource
 from mypt.data.dataset import read_shards, read_tokenizer_state
 from mypt.format.errors import DataError
+from tests.support.paths import SUITE
 
 
 def write_shards(folder, **files):
@@ -80,6 +82,13 @@ def test_a_split_without_shards_is_refused(tmp_path, files, named, what):
     assert problem.file == str(tmp_path / named)
     assert problem.what.startswith(what)
     assert problem.fix
+
+
+@pytest.mark.parametrize("read", [read_shards, read_tokenizer_state])
+def test_a_model_is_told_from_a_data_set(tmp_path, read):
+    shutil.copytree(SUITE / "bundles" / "valid" / "adapter_beside_its_base", tmp_path / "dante")
+    with pytest.raises(DataError, match=r"is a model, not a data set; .* mypt inspect"):
+        read(tmp_path / "dante")
 
 
 def test_a_missing_folder_and_an_empty_evaluation_set_are_refused(tmp_path):

@@ -65,7 +65,8 @@ def go_on(world, model, *more):
         hold(strike.kind != "none", words, "failed:", said)
         stopped = "To resume: mypt train --model_name" in said
         full = strike.kind == "full disk" and "No space left on device" in said
-        hold(stopped or full or model.step == before, words, said)
+        forced = strike.kind == "ctrl-c twice" and "interrupted" in said
+        hold(stopped or full or forced or model.step == before, words, said)
     world.counts["runs resumed" if before else "runs begun"] += 1
     if code == 0:
         finish(world, model)
