@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mypt.cli.commands.train import report_outcome
+from mypt.cli.commands.train import report_outcome, saying_what_is_saved
 from mypt.cli.options.command import Command
 from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.no_lock import no_lock_option
@@ -62,8 +62,9 @@ def command(model: str, model_name: str | None, *, no_lock: bool, options: tuple
         command=typed_command(),
         again=original,
     )
-    outcome = run_training(request, plugins)
-    code = report_outcome(outcome, request)
+    with saying_what_is_saved(request.model_name):
+        outcome = run_training(request, plugins)
+        code = report_outcome(outcome, request)
     if outcome.is_main and outcome.complete:
         for line in compare_weights(original, outcome):
             echo(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -151,7 +152,8 @@ def command(
     )
     if find_lr:
         return _search_rate(request, target)
-    return report_outcome(run_training(request, open_plugins()), request, options)
+    with saying_what_is_saved(model_name):
+        return report_outcome(run_training(request, open_plugins()), request, options)
 
 
 def _search_rate(request: TrainRequest, target: Path | None) -> int:
@@ -188,6 +190,25 @@ def describe_search(search: RateSearch) -> Iterator[str]:
         f"Suggested: --learning_rate {search.suggestion:.1e}, where the loss falls steepest (the "
         f"rule `steep` of fastai); it is lowest at {search.lowest:.1e}"
     )
+
+
+@contextmanager
+def saying_what_is_saved(model_name: str) -> Iterator[None]:
+    """Say of a run that is ended on the spot, by a second Ctrl-C, which save is there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from mypt.engine.checkpoints.paths import model_dir
+        from mypt.engine.checkpoints.recovery.condition import read_recorded_state
+
+        folder = model_dir(model_name)
+        step = read_recorded_state(folder).get("step")
+        if step is not None:
+            again = f"mypt train --model_name {shlex.quote(model_name)}"
+            echo(
+                f"Ended on the spot; {folder} is as it was saved at step {step}. To resume: {again}"
+            )
+        raise
 
 
 def report_outcome(outcome: Outcome, request: TrainRequest, options: Sequence[str] = ()) -> int:

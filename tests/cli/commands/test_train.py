@@ -7,11 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import pytest
+import torch
 
 import mypt
 from mypt.format.bundle.read import read_bundle
+from tests.support.processes.command import Command
 
 SMALL = (
     *("--block_size", "16", "--n_embd", "32", "--n_head", "2", "--n_layer", "2"),
@@ -489,6 +493,38 @@ def test_a_signal_saves_and_says_how_to_resume(number, input_file, in_tmp):
     assert "everything is saved. To resume: mypt train --model_name cat" in out
     step = documents(in_tmp / "checkpoints" / "cat")["training_state"]["step"]
     assert f"Stopped at step {step}" in out
+
+
+def press_twice_at(update):
+    """Send this process two Ctrl-C in some update."""
+    backward, seen = torch.Tensor.backward, []
+
+    def pressing(self, *args, **options):
+        seen.append(None)
+        for _ in range(2 if len(seen) == update else 0):
+            os.kill(os.getpid(), signal.SIGINT)
+        backward(self, *args, **options)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # these tests may run in nohup
+    torch.Tensor.backward = pressing
+
+
+@pytest.mark.parametrize(("update", "said"), [(1, "at step 0. "), (6, "at step 4. ")])
+def test_a_second_ctrl_c_says_what_is_saved(update, said, input_file, in_tmp):
+    often = ("--eval_iters", "1", "--eval_interval", "2", "--max_iters", "8")
+    command = Command(
+        *("train", "--model_name", "cat", "--input_file", input_file, *SMALL, *often),
+        cwd=in_tmp,
+        arm=partial(press_twice_at, update),
+    )
+    lines = [line for line in command.wait().splitlines() if line]
+    assert command.code == 1
+    assert lines[-1] == "interrupted"
+    folder = Path("checkpoints", "cat")
+    assert (
+        f"Ended on the spot; {folder} is as it was saved {said}To resume: mypt train" in lines[-2]
+    )
+    assert documents(in_tmp / folder)["training_state"]["step"] == int(said[8])
 
 
 QUICK = (*SMALL, *BRIEF, "--max_iters", "4")
