@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import sys
 import time
 import warnings
 from collections import deque
@@ -21,12 +20,13 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 import torch
 from interleaved import Pairs, machine, seconds
+from peers import import_nanogpt
 
 import mypt
 from mypt.model.decoding.generate import generate
@@ -35,15 +35,22 @@ from mypt.model.decoding.sampling_options import Sampling
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Runner = Callable[[torch.Tensor, int], object]
+
 warnings.simplefilter("ignore")  # of the peers
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {"n_layer": 4, "n_head": 4, "n_embd": 192, "block_size": 512, "vocab_size": 96},
     "small": {"n_layer": 6, "n_head": 6, "n_embd": 384, "block_size": 1024, "vocab_size": 96},
     "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 1024, "vocab_size": 50304},
 }
 # What llama.cpp calls a Llama, and the vocabularies that it is timed with: of characters, of GPT-2.
-LLAMA = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu", "bias": False}
+LLAMA: dict[str, Any] = {
+    "pos_encoding": "rope",
+    "norm_type": "rmsnorm",
+    "mlp_type": "swiglu",
+    "bias": False,
+}
 VOCABULARIES = {"tiny": (384, 50304), "small": (384, 50304), "124M": (50304,)}
 LLAMA_CASE = (32, 256)
 DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16}
@@ -107,9 +114,11 @@ def main() -> None:
             _print_window(shape, batch, arguments.rounds)
 
 
-def _print_case(case: Case, model: mypt.GPT, runners: dict[str, Callable], rounds: int) -> None:
+def _print_case(case: Case, model: mypt.GPT, runners: dict[str, Runner], rounds: int) -> None:
     idx = torch.randint(96, (case.batch, case.prompt))
-    calls = {name: partial(run, idx, case.new) for name, run in runners.items()}
+    calls: dict[str, Callable[[], object]] = {
+        name: partial(run, idx, case.new) for name, run in runners.items()
+    }
     with_bound = case.shape == LARGE and case.batch == 1 and case.new > case.prompt
     if with_bound:
         calls[BOUND] = partial(_read, torch.ones(LARGE_WEIGHTS), case.new)
@@ -176,11 +185,13 @@ def _print_llama(shape: str, vocab_size: int, rounds: int) -> None:
         )
         ratio = Pairs([(1 / other, mine) for _, _, other, mine in times]).ratio
         print(f"  {ratio} times as fast as llama.cpp after the first token")
-        whole = Pairs([(whole, mine) for whole, mine, *_ in times]).ratio
-        print(f"  {whole} times as fast with the prompt", flush=True)
+        ratio = Pairs([(whole, mine) for whole, mine, *_ in times]).ratio
+        print(f"  {ratio} times as fast with the prompt", flush=True)
 
 
-def _first_time(model: mypt.GPT, idx: torch.Tensor, new: int) -> tuple[tuple[float, float], list]:
+def _first_time(
+    model: mypt.GPT, idx: torch.Tensor, new: int
+) -> tuple[tuple[float, float], list[int]]:
     """Give the seconds to the first token, those of the others, and all ids."""
     tokens, ids = generate(model, idx, new, GREEDY), []
     first = seconds(lambda: ids.append(int(next(tokens))))
@@ -234,8 +245,9 @@ def _print_window(shape: str, batch: int, rounds: int) -> None:
     long = {**SHAPES[shape], "block_size": POSITIONS}
     models = [_model(long), _model({**long, "sliding_window": WINDOW})]
     texts = [torch.randint(96, (batch, place - TIMED // 2)) for place in PLACES]
-    calls = [partial(_time_tokens, model, idx) for idx in texts for model in models]
-    times = _time_in_turn(calls, rounds)
+    times = _time_in_turn(
+        [partial(_time_tokens, model, idx) for idx in texts for model in models], rounds
+    )
     print(f"{shape}, {batch} x {TIMED} tokens, each sees {WINDOW} of {POSITIONS} positions")
     for number, (place, idx) in enumerate(zip(PLACES, texts, strict=True)):
         pairs = Pairs([(round_[2 * number], round_[2 * number + 1]) for round_ in times])
@@ -280,28 +292,30 @@ def _read(weights: torch.Tensor, times: int) -> None:
         weights.sum()
 
 
-def _model(shape: dict) -> mypt.GPT:
+def _model(shape: dict[str, Any]) -> mypt.GPT:
     config = mypt.GPTConfig(
         **shape, dropout=0.0, bias=True, head_bias=False, tie_weights=True, mlp_type="gelu_tanh"
     )
     return mypt.GPT(config).eval()
 
 
-def _runners(model: mypt.GPT, shape: dict, nanogpt: Path | None) -> Iterator[tuple[str, Callable]]:
+def _runners(
+    model: mypt.GPT, shape: dict[str, Any], nanogpt: Path | None
+) -> Iterator[tuple[str, Runner]]:
     yield "mypt", _mypt(model)
     yield "mypt with 8-bit weights", _mypt(mypt.GPT(model.config).eval().quantize())
     yield from _hugging_face(shape)
     if importlib.util.find_spec("litgpt") is not None:
         yield "litgpt", _litgpt(shape)
     if nanogpt is not None:
-        yield "nanoGPT", _nanogpt(shape, nanogpt / "model.py")
+        yield "nanoGPT", _nanogpt(shape, nanogpt)
 
 
-def _mypt(model: mypt.GPT) -> Callable:
+def _mypt(model: mypt.GPT) -> Runner:
     return lambda idx, new: list(generate(model, idx, new, GREEDY))
 
 
-def _hugging_face(shape: dict) -> Iterator[tuple[str, Callable]]:
+def _hugging_face(shape: dict[str, Any]) -> Iterator[tuple[str, Runner]]:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     sizes = {"n_positions" if k == "block_size" else k: v for k, v in shape.items()}
@@ -322,7 +336,7 @@ def _hugging_face(shape: dict) -> Iterator[tuple[str, Callable]]:
         yield f"Hugging Face, {cache} cache", run
 
 
-def _litgpt(shape: dict) -> Callable:
+def _litgpt(shape: dict[str, Any]) -> Runner:
     """Its own loop takes one row; several go through the same step with its cache."""
     from litgpt import GPT, Config
 
@@ -349,11 +363,8 @@ def _litgpt(shape: dict) -> Callable:
     return run
 
 
-def _nanogpt(shape: dict, file: Path) -> Callable:
-    spec = importlib.util.spec_from_file_location("nanogpt_model", file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["nanogpt_model"] = module
-    spec.loader.exec_module(module)
+def _nanogpt(shape: dict[str, Any], checkout: Path) -> Runner:
+    module = import_nanogpt(checkout)
     model = module.GPT(module.GPTConfig(**shape, dropout=0.0, bias=True)).eval()
     return lambda idx, new: model.generate(idx, new, top_k=1)
 

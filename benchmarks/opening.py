@@ -160,8 +160,7 @@ def _measure(imports: str, path: Path) -> list[float]:
 def _run(program: str, argument: str) -> str:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     words = [sys.executable, "-c", program, argument]
-    quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    return subprocess.run(words, check=True, env=environment, text=True, **quiet).stdout
+    return subprocess.check_output(words, env=environment, text=True, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ also: queries, keys and values as one matrix, and torch's own class for the matr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from interleaved import Pairs, machine, spent
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 _GATED = {"mlp_type": "swiglu", "bias": False}
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "demo": {"n_layer": 4, "n_head": 4, "n_embd": 128, "vocab_size": 100, **_GATED},
     "tiny": {"n_layer": 6, "n_head": 6, "n_embd": 192, "vocab_size": 50304, **_GATED},
 }
-OPTIMIZERS = (
+OPTIMIZERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("muon", {}),
     ("muon", {"split_qkv": False}),
     ("adafactor", {}),
@@ -43,7 +43,7 @@ def main() -> None:
         compare(f"{name}, torch.optim.Muon of the matrices alone", make_torchs(shape), usual)
 
 
-def new_model(shape: dict[str, int]) -> mypt.GPT:
+def new_model(shape: dict[str, Any]) -> mypt.GPT:
     """Return a model with gradients."""
     torch.manual_seed(0)
     model = mypt.GPT(mypt.GPTConfig(**shape))
@@ -52,13 +52,13 @@ def new_model(shape: dict[str, int]) -> mypt.GPT:
     return model
 
 
-def make(shape: dict[str, int], name: str, options: dict[str, object]) -> Optimizer:
+def make(shape: dict[str, Any], name: str, options: dict[str, Any]) -> Optimizer:
     """Return an optimizer of mypt's."""
     training = mypt.TrainingConfig(optimizer=name, optimizer_options=options)
     return make_optimizer(new_model(shape), training)
 
 
-def make_torchs(shape: dict[str, int]) -> Optimizer:
+def make_torchs(shape: dict[str, Any]) -> Optimizer:
     """Return torch's Muon, which orthogonalizes in bfloat16."""
     named = new_model(shape).named_parameters()
     return torch.optim.Muon([p for name, p in named if is_hidden_matrix(name, tuple(p.shape))])

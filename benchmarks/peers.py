@@ -60,6 +60,8 @@ def make_trainer(model: mypt.GPT, ids: np.ndarray, training: TrainingConfig) -> 
 def import_nanogpt(checkout: Path) -> ModuleType:
     """Import the `model.py` of a checkout of nanoGPT."""
     spec = importlib.util.spec_from_file_location("nanogpt_model", checkout / "model.py")
+    assert spec is not None  # as for every name that ends in .py
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["nanogpt_model"] = module
     spec.loader.exec_module(module)

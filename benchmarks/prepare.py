@@ -63,8 +63,8 @@ def write_texts(folder: Path, files: int) -> int:
 
 def prepare(folder: Path, name: str, kind: str, workers: int) -> Spent:
     """Prepare a data set, and return what that took."""
-    command = [sys.executable, "-m", "mypt", "data", "prepare", folder / name]
-    command += ["--output", folder / "out", "--tokenization", kind, "--workers", str(workers)]
+    command = [sys.executable, "-m", "mypt", "data", "prepare", str(folder / name)]
+    command += ["--output", str(folder / "out"), "--tokenization", kind, "--workers", str(workers)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     wall = seconds(lambda: subprocess.run(command, check=True, capture_output=True))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -14,6 +14,7 @@ import tempfile
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from interleaved import Pairs, machine, seconds
@@ -30,7 +31,7 @@ from mypt.engine.training.update import Updater
 from mypt.format.documents.training import TrainingState
 from mypt.format.storage.commit import open_for_writing
 
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "small": {"n_layer": 6, "n_head": 6, "n_embd": 192, "block_size": 64, "batch_size": 8},
     "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 64, "batch_size": 1},
 }

@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from interleaved import Pairs, machine, spent
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Client = Callable[[list[int], int], int]
 
 LLAMA = {"pos_encoding": "rope", "norm_type": "rmsnorm", "mlp_type": "swiglu", "bias": False}
-SHAPES = {"tiny": {}, "llama": LLAMA}
+SHAPES: dict[str, dict[str, Any]] = {"tiny": {}, "llama": LLAMA}
 PRESET = Path(__file__).parents[1] / "configs" / "tiny.json"
 # By how much the random logits are scaled: their standard deviation is about 3 then.
 SCALE = 12.0
@@ -94,9 +94,9 @@ def _print_servers(shape: str, servers: dict[str, Client], arguments: argparse.N
     for name, measured in rounds.items():
         pairs = Pairs([(many.tokens_per_sec, one.tokens_per_sec) for many, one in measured])
         processor = Pairs([(one.cpu_s, many.cpu_s) for many, one in measured])
-        together, alone = pairs.medians
+        together, single = pairs.medians
         print(
-            f"{shape}, {name}: {n} clients {together:,.0f} tokens/s, one {alone:,.0f}; "
+            f"{shape}, {name}: {n} clients {together:,.0f} tokens/s, one {single:,.0f}; "
             f"{pairs.ratio} times as many; processor time of a token {processor.ratio} times less",
             flush=True,
         )
@@ -127,7 +127,7 @@ def _measure(ask: Client, clients: int, texts: int, new: int) -> Speed:
     return Speed(sum(counts) / took.wall, took.cpu / sum(counts))
 
 
-def _ask_mypt(batcher: TextBatcher, options: dict) -> Client:
+def _ask_mypt(batcher: TextBatcher, options: dict[str, Any]) -> Client:
     tokenizer = Gpt2Tokenizer()
 
     def ask(prompt: list[int], new: int) -> int:
@@ -155,7 +155,8 @@ def _ask_llama(file: Path, clients: int) -> Client:
     def ask(prompt: list[int], new: int) -> int:
         asked = {"prompt": prompt, "n_predict": new, "temperature": 0, "top_k": 1}
         asked |= {"ignore_eos": True, "cache_prompt": False}
-        return server.handle_completions(asked)["usage"]["completion_tokens"]
+        tokens: int = server.handle_completions(asked)["usage"]["completion_tokens"]
+        return tokens
 
     return ask
 
@@ -191,7 +192,8 @@ def _ask_http(port: int) -> Client:
         connection.request("POST", "/v1/completions", json.dumps(asked), headers)
         answer = json.loads(connection.getresponse().read())
         connection.close()
-        return answer["usage"]["completion_tokens"]
+        tokens: int = answer["usage"]["completion_tokens"]
+        return tokens
 
     return ask
 
@@ -204,7 +206,7 @@ def _export(model: mypt.GPT, folder: Path) -> Path:
     return file
 
 
-def _make_model(changed: dict) -> mypt.GPT:
+def _make_model(changed: dict[str, Any]) -> mypt.GPT:
     fields = json.loads(PRESET.read_text())
     fields = {k: v for k, v in fields.items() if k not in {"name", "description", "batch_size"}}
     config = mypt.GPTConfig(**{**fields, **changed, "dropout": 0.0})

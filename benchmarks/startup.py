@@ -16,6 +16,7 @@ from interleaved import Pairs, machine, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from resource import struct_rusage
 
 SHAPE = {
     "n_layer": 12,
@@ -97,7 +98,7 @@ def _run(words: Sequence[str]) -> tuple[float, float, float]:
     """Run Python; give wall and processor time in seconds and the peak memory in MB."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL, env=environment)
-    found = {}
+    found: dict[str, tuple[int, int, struct_rusage]] = {}
     wall = seconds(lambda: found.update(usage=os.wait4(process.pid, 0)))
     _, status, usage = found["usage"]
     process.returncode = os.waitstatus_to_exitcode(status)

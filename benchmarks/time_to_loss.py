@@ -27,7 +27,7 @@ import time
 import warnings
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
@@ -191,7 +191,9 @@ def _read(task: Task) -> Data:
     )
 
 
-def _windows(ids: np.ndarray, task: Task, draw: np.random.Generator) -> tuple[torch.Tensor, ...]:
+def _windows(
+    ids: np.ndarray, task: Task, draw: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Draw a batch: ids and targets, each (batch_size, block_size) int64."""
     starts = draw.integers(0, len(ids) - task.block_size, task.batch_size)
     rows = np.stack([ids[start : start + task.block_size + 1] for start in starts])
@@ -329,7 +331,7 @@ def _hugging_face(task: Task, data: Data, seed: int) -> Side:
     )
     text = data.ids[: len(data.ids) * 9 // 10]
 
-    class Windows(torch.utils.data.IterableDataset):
+    class Windows(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
         def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
             draw = np.random.default_rng(seed)
             while True:
@@ -338,12 +340,12 @@ def _hugging_face(task: Task, data: Data, seed: int) -> Side:
 
     turn = _Turn()
 
-    class Turns(TrainerCallback):
-        def on_step_begin(self, _: object, state: object, *__: object, **___: object) -> None:
+    class Turns(TrainerCallback):  # type: ignore[misc] # transformers is not looked at
+        def on_step_begin(self, _: object, state: Any, *__: object, **___: object) -> None:
             if state.global_step == 0:
                 turn.wait()
 
-        def on_step_end(self, _: object, state: object, *__: object, **___: object) -> None:
+        def on_step_end(self, _: object, state: Any, *__: object, **___: object) -> None:
             if state.global_step % INTERVAL == 0:
                 turn.hand_over(state.global_step)
 
@@ -430,12 +432,13 @@ def _print_table(name: str, task: Task, found: dict[int, dict[str, list[Point]]]
         ]
         cost = [one[side][-1].cpu / one[side][-1].updates * 1e3 for one in seeds]
         words = [f"{side}: loss {_spread(ends, '.4f')}", f"{_spread(cost, '.1f')} ms an update"]
-        if None in reached:
-            words.append(f"reaches it in {sum(r is not None for r in reached)} of {len(reached)}")
+        there = [point for point in reached if point is not None]
+        if len(there) < len(reached):
+            words.append(f"reaches it in {len(there)} of {len(reached)}")
         else:
-            shares = [r.cpu / end.cpu for r, end in zip(reached, whole, strict=True)]
-            words.append(f"there after {_spread([r.updates for r in reached], '.0f')} updates")
-            words.append(f"{_spread([r.cpu for r in reached], '.1f')} s")
+            shares = [r.cpu / end.cpu for r, end in zip(there, whole, strict=True)]
+            words.append(f"there after {_spread([r.updates for r in there], '.0f')} updates")
+            words.append(f"{_spread([r.cpu for r in there], '.1f')} s")
             words.append(f"{_spread(shares, '.2f')} of its time")
         words.append(f"after equal time {_spread(equal, '.4f')}")
         print("  " + "; ".join(words), flush=True)

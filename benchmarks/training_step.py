@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
@@ -32,12 +32,14 @@ import mypt
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.runtime.mfu import flops_per_token, peak_flops
 from mypt.engine.training.setup.model_setup import set_up_model
-from mypt.engine.training.update import Update
+from mypt.engine.training.update import Update, Updater
 from mypt.format.documents.training import TrainingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
+    from mypt.data.batches.batch import Batch
     from mypt.engine.training.trainer import Trainer
 
 warnings.simplefilter("ignore")  # of the peers
@@ -58,7 +60,7 @@ class Shape(NamedTuple):
     dropout: float = 0.0
 
     @property
-    def model(self) -> dict:
+    def model(self) -> dict[str, Any]:
         """What mypt's and nanoGPT's configs both call so."""
         fields = self._asdict()
         del fields["batch_size"]
@@ -89,7 +91,7 @@ class Setup(NamedTuple):
     ids: Path
 
     @property
-    def precision(self) -> object:
+    def precision(self) -> AbstractContextManager[object]:
         """Context of the forward pass."""
         gpu = self.device.type == "cuda"
         return torch.autocast("cuda", torch.bfloat16) if gpu else nullcontext()
@@ -173,8 +175,11 @@ def _print_exactness(setup: Setup, update_s: float) -> None:
     """Print what is done around an update so that it can be repeated, as a share of it."""
     trainer = _trainer(setup)
 
-    class Seeding:
-        def update(self, batches: object, step: int, **_: object) -> Update:
+    class Seeding(Updater):
+        def __init__(self) -> None:
+            """Take nothing: there is no update to make."""
+
+        def update(self, batches: Sequence[Batch], step: int, **_: object) -> Update:
             torch.manual_seed(torch_seed(1337, Purpose.DROPOUT, step, len(batches) - 1))
             return Update(torch.zeros(()), 0.0)
 
@@ -191,6 +196,7 @@ def _print_mfu(setup: Setup, tokens_per_sec: float) -> None:
         return
     with torch.device("meta"):
         flops = flops_per_token(mypt.GPT(_config(setup.shape)))
+    assert flops is not None  # None is for windows and for parts of plugins
     mfu = tokens_per_sec * flops / peak
     print(f"  MFU = tokens/s x (6 N + 12 L H Q T) / {peak:.3g}: {mfu:.1%}")
 
@@ -220,7 +226,7 @@ def _print_memory(name: str, sides: list[str]) -> None:
     sys.stdout.flush()
 
 
-def _peak(side: Callable, setup: Setup) -> float:
+def _peak(side: Callable[[Setup, ExitStack], Callable[[], object]], setup: Setup) -> float:
     """Give the most memory of two updates, in MiB, above what a process needs for any model."""
     with ExitStack() as stack:  # all that is imported at the first use
         side(setup._replace(shape=Shape(1, 1, 8, 8, 96, 1)), stack)()
@@ -259,6 +265,7 @@ def _trainer(setup: Setup) -> Trainer:
 
 
 def _nanogpt(setup: Setup, _: ExitStack) -> Callable[[], object]:
+    assert setup.nanogpt is not None  # `_sides` leaves it out otherwise
     with redirect_stdout(None):
         module = import_nanogpt(setup.nanogpt)
         model = module.GPT(module.GPTConfig(**setup.shape.model, bias=True)).to(setup.device)
@@ -311,7 +318,7 @@ def _loop(
         starts = torch.randint(len(data) - length, (setup.shape.batch_size,)).tolist()
         with setup.precision:
             loss = loss_of(compiled, windows(starts), windows([i + 1 for i in starts]))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -16,14 +16,14 @@ import sys
 import tempfile
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from interleaved import Pairs, machine, measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SIZES = {
+SIZES: dict[str, dict[str, Any]] = {
     "124M": {"n_layer": 12, "n_head": 12, "n_embd": 768, "block_size": 1024},
     "tiny": {"n_layer": 1, "n_head": 1, "n_embd": 16, "block_size": 16},
 }
@@ -114,7 +114,9 @@ def print_table(folder: Path) -> None:
     )
     print_row(f"list {BUNDLES:,} bundles: processor", "hashlib, same files", times, "s")
     for flags in [], ["--checksums"]:
-        peaks = [(validate("124M", *flags), validate("tiny", *flags)) for _ in range(5)]
+        peaks: list[tuple[float, float]] = [
+            (validate("124M", *flags), validate("tiny", *flags)) for _ in range(5)
+        ]
         name = " ".join(["validate", *flags])
         print_row(f"{name}: peak memory", "the same, tiny bundle", Pairs(peaks).scaled(1e-6), "MB")
 
