@@ -15,6 +15,7 @@ import mypt
 from mypt.api.checkpoint_manager import resume
 from mypt.data.randomness import Purpose, torch_seed
 from mypt.engine.evaluation.divergence import DivergedError
+from mypt.engine.logging import reports
 from mypt.engine.training import run
 from mypt.engine.training.trainer import Trainer
 from mypt.format.bundle.read import read_bundle
@@ -164,6 +165,25 @@ def test_a_signal_saves_no_weights_that_are_not_finite(text, tmp_path, monkeypat
     with pytest.raises(DivergedError, match="at step 9, and step 6 stays as it was saved"):
         fit(model, text, tmp_path / "m", **RUN, max_iters=18)
     assert finite_steps(tmp_path / "m")["m"] == 6
+
+
+def test_a_signal_between_the_last_save_and_the_last_line_cuts_that_off_from_no_log(
+    text, tmp_path, monkeypatch
+):
+    report, seen = reports.training_complete, []
+
+    def signalled(*args, **options):
+        signal.raise_signal(signal.SIGTERM)
+        seen.append(args)
+        return report(*args, **options)
+
+    monkeypatch.setattr(reports, "training_complete", signalled)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        fit(new_model(text), text, tmp_path / "m", **RUN, max_iters=6)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen
 
 
 def test_a_loss_that_is_not_finite_ends_a_run_long_before_its_next_evaluation(text, tmp_path):
