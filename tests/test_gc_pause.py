@@ -55,4 +55,4 @@ def test_loading_a_model_scans_no_objects_of_torch_again_and_again(bundle, impor
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     young, older, oldest, is_enabled, frozen = done.stdout.split()
     assert (oldest, is_enabled, frozen) == ("0", "True", "0")
-    assert int(young) + int(older) <= 2  # whenever Python's counters say so
+    assert int(young) + int(older) <= 5  # whenever Python's counters say so
