@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import click
 
 from mypt.cli.options.plugins import open_command_plugins, open_plugins
+from mypt.plugins.discovery import COMMANDS_GROUP, find_entry_points
 
 if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins
 
 _PLUGINS = "mypt.plugins"
-_GROUP = "mypt.commands"  # as mypt.plugins.discovery has it, which is slow to import
 _FOR_USERS = (click.ClickException, click.exceptions.Exit, click.Abort, OSError)
 
 
@@ -33,9 +32,10 @@ def list_offered(context: click.Context) -> list[tuple[str, str]]:
     A plugin is asked only if its entry point is in the group `mypt.commands`: nobody waits for
     other plugins before the help.
     """
-    if not entry_points(group=_GROUP):
+    found = find_entry_points((COMMANDS_GROUP,))
+    if not any(found):
         return []
-    commands = open_command_plugins(context).registries()["mypt_commands"]
+    commands = open_command_plugins(context, found).registry("mypt_commands")
     return [
         (name, factory.help)
         for name, factory in commands.factories.items()

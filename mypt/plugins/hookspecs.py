@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from mypt.format.version import PROJECT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts.training import LossFactory, OptimizerFactory, ScheduleFactory
     from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
 
-PROJECT = "mypt"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
@@ -207,7 +208,8 @@ def mypt_commands() -> Iterable[CommandFactory]:  # type: ignore[empty-body]
     """Offer commands, by name; `mypt NAME` runs one.
 
     Called once, when a command is not one of mypt's own, or for `mypt --help`, which asks the
-    plugins whose entry point is in the group `mypt.commands`. Import the command inside `load`.
+    plugins whose entry point is in the group `mypt.commands`, and calls no other hook. Import the
+    command inside `load`.
 
     Returns:
         The factories. A name that is taken is a fault that names both plugins.

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, fields
 
 from mypt.format.errors import FormatError, MyptError, PluginError, log_traceback
 from mypt.format.readers.contract import ReaderFactory
-from mypt.plugins.contracts.data_source import DataSourceFactory
-from mypt.plugins.contracts.guard import GuardFactory
-from mypt.plugins.contracts.training import LossFactory, ScheduleFactory
-from mypt.plugins.decoding.isolated import isolate_processor
-from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
-from mypt.plugins.discovery import make_fault
-from mypt.plugins.factory_checks import check_result
+from mypt.plugins.faults import make_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -25,12 +19,6 @@ if TYPE_CHECKING:
 
 # The functions of a reader that are asked about any file, and never raise.
 _QUESTIONS = ("recognises", "defers")
-# The names, in messages, of the functions that factories build.
-_BUILT_FUNCTIONS = {
-    GuardFactory: "judge",
-    ScheduleFactory: "factor",
-    LogitProcessorFactory: "begin",
-}
 # What a function was called on.
 _PLACES = {"read": " on {}", "factor": " at step {}"}
 
@@ -49,24 +37,16 @@ def isolate_factory(
         source: The plugin.
         note: Called with the fault if `recognises` or `defers` fails, which then counts as False.
     """
-
-    def check(function: str, result: Any) -> Any:
-        made = check_result(factory, function, result)
-        if function == "build" and isinstance(factory, LossFactory):
-            return _isolate_loss(made, partial(wrap, "loss"))
-        if function == "begin":
-            return isolate_processor(made, wrap)
-        called = _BUILT_FUNCTIONS.get(type(factory)) if function == "build" else None
-        return made if called is None else wrap(called, made)
+    is_reader = isinstance(factory, ReaderFactory)
 
     def wrap(function: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        is_source = isinstance(factory, DataSourceFactory)
-        kind = FormatError if function == "read" and not is_source else PluginError
+        is_lazy = function == "read" and not is_reader
+        kind = FormatError if function == "read" and is_reader else PluginError
 
         @wraps(call)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             try:
-                made = check(function, call(*args, **kwargs))
+                made = _accept_result(factory, function, call(*args, **kwargs), wrap)
             except (MyptError, OSError, KeyboardInterrupt) as error:
                 if function in _QUESTIONS and not isinstance(error, KeyboardInterrupt):
                     return False  # it could not read the file, and so does not claim it
@@ -79,7 +59,6 @@ def isolate_factory(
                     note(fault)
                     return False
                 raise kind(evolve(fault.problem, severity="error")) from error
-            is_lazy = is_source and function == "read"
             return _isolate_documents(made, f"{noun} on {args[0]}", source) if is_lazy else made
 
         return wrapper
@@ -87,15 +66,16 @@ def isolate_factory(
     held = {a.name: getattr(factory, a.name) for a in fields(type(factory))}
     calls = {name: wrap(name, value) for name, value in held.items() if callable(value)}
     isolated: Any = evolve(factory, **calls)
-    is_reader = isinstance(factory, ReaderFactory)
     return evolve(isolated, offered_by=str(source)) if is_reader else isolated
 
 
-def _isolate_loss(made: Any, isolate: Callable[..., Any]) -> Any:
-    """Return a loss of a plugin as one that fails by name; what mypt computes itself stays."""
-    from mypt.plugins.nn.token_loss import CrossEntropy, IsolatedLoss  # imports torch
+def _accept_result(
+    factory: Any, function: str, result: Any, wrap: Callable[[str, Callable[..., Any]], Any]
+) -> Any:
+    """Return what a factory's function made, with its own functions isolated too."""
+    from mypt.plugins.results import accept_result  # names every contract
 
-    return made if isinstance(made, CrossEntropy) else IsolatedLoss(made, isolate)
+    return accept_result(factory, function, result, wrap)
 
 
 def _isolate_documents(documents: Iterable[Any], noun: str, source: PluginOrigin) -> Iterator[Any]:

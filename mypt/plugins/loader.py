@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from mypt.format.errors import PluginError, Problem, log_traceback
-from mypt.format.rules.requirements import normalize_package_name
-from mypt.plugins import hookspecs
-from mypt.plugins.discovery import find_unmet, make_fault
-from mypt.plugins.faults import DISABLE_VARIABLE, Fault, FaultKind, PluginOrigin
+from mypt.format.names.packages import normalize_package_name
+from mypt.format.version import PROJECT
+from mypt.plugins.faults import (
+    DISABLE_VARIABLE,
+    Fault,
+    FaultKind,
+    PluginOrigin,
+    find_unmet,
+    make_fault,
+)
 from mypt.plugins.isolation import summarize_error
 from mypt.plugins.registry import HOOKS, HookRegistry
 
@@ -54,7 +60,7 @@ class PluginLoader:
         self._report = report
         self._arguments = arguments
         self._waiting: list[tuple[PluginOrigin, Callable[[], Any]]] = []
-        self._manager = pluggy.PluginManager(hookspecs.PROJECT)
+        self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(hooks)
         self.offered_by_hook = {name: HookRegistry(hook) for name, hook in HOOKS.items()}
         self._called: set[tuple[str, str]] = set()
@@ -129,12 +135,10 @@ class PluginLoader:
         """Import and register one plugin when something is looked up that it may offer."""
         self._waiting.append((source, importer))
 
-    def _load_waiting(self) -> None:
-        """Load the plugins that wait, call every hook, and note who offers nothing."""
+    def load_waiting(self) -> None:
+        """Load the plugins that wait, and note which of them have no hooks."""
         while self._waiting:
             self.load(*self._waiting.pop(0))
-        for hook in HOOKS:
-            self.collect(hook)
         for name, plugin in self._manager.list_name_plugin():
             source = self.sources[name]
             if not source.is_built_in and not self._manager.get_hookcallers(plugin):

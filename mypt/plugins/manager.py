@@ -12,17 +12,18 @@ import os
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from attrs import evolve
+
 from mypt.format.errors import PluginError
 from mypt.format.lazy_mapping import LazyMapping
+from mypt.format.names.packages import normalize_package_name
 from mypt.format.rules.arguments import MAPPING, TEXT, checked, optional, sequence_of, where
-from mypt.format.rules.requirements import normalize_package_name
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
 from mypt.plugins import hookspecs
-from mypt.plugins.discovery import COMMANDS_GROUP, GROUPS, find_installed_plugins
-from mypt.plugins.faults import DISABLE_VARIABLE, Fault, PluginOrigin
+from mypt.plugins.discovery import find_entry_points
+from mypt.plugins.faults import DISABLE_VARIABLE, Fault, PluginOrigin, make_origin
 from mypt.plugins.loader import PluginLoader
-from mypt.plugins.offers.clashes import find_clashes
-from mypt.plugins.offers.settings import collect_settings
+from mypt.plugins.registry import HOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts.tokenizer import TokenizerFactory
     from mypt.plugins.contracts.training import LossFactory, OptimizerFactory, ScheduleFactory
     from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
+    from mypt.plugins.discovery import Found
     from mypt.plugins.registry import HookRegistry
 
 COMMANDS_PLUGIN = "mypt.cli.plugin"
@@ -96,7 +98,11 @@ class Plugins(PluginLoader):
 
     def load_all(self) -> None:
         """Load every plugin and call its hooks, so that `faults` is complete."""
-        self._load_waiting()
+        from mypt.plugins.offers.clashes import find_clashes
+
+        self.load_waiting()
+        for hook in HOOKS:
+            self.collect(hook)
         for fault in find_clashes(self):
             self._note_once(fault)
 
@@ -104,6 +110,12 @@ class Plugins(PluginLoader):
         """Load every plugin, and return the registry of each hook."""
         self.load_all()
         return self.offered_by_hook
+
+    def registry(self, hook: str) -> HookRegistry:
+        """Load every plugin, and return the registry of one hook; the others are not called."""
+        self.load_waiting()
+        self.collect(hook)
+        return self.offered_by_hook[hook]
 
     @cached_property
     def tokenizers(self) -> Mapping[str, TokenizerFactory]:
@@ -175,6 +187,7 @@ class Plugins(PluginLoader):
     @cached_property
     def settings(self) -> Settings:
         """The schemas of plugins' settings, for validation."""
+        from mypt.plugins.offers.settings import collect_settings
 
         def collect_all() -> dict[tuple[str, str], Setting]:
             self.load_all()
@@ -314,24 +327,25 @@ def load_plugins(
     """
     plugins = Plugins(_list_off(disabled), report=report)
     load_built_in(plugins)
-    _load_installed(plugins, GROUPS)
+    _load_installed(plugins, find_entry_points())
     return plugins
 
 
 def load_command_plugins(
-    disabled: Iterable[str] = (), *, report: Callable[[Fault], None] | None = None
+    found: Found, disabled: Iterable[str] = (), *, report: Callable[[Fault], None] | None = None
 ) -> Plugins:
-    """Register the commands of mypt and find those of plugins that say that they have some.
+    """Register the commands of mypt, and plugins that say that they have some.
 
     It is for the list of commands, which should not wait for all plugins.
 
     Args:
+        found: The entry points of such plugins.
         disabled: See `load_plugins`.
         report: See `load_plugins`.
     """
     plugins = Plugins(_list_off(disabled), report=report)
     load_built_in(plugins, (COMMANDS_PLUGIN,))
-    _load_installed(plugins, (COMMANDS_GROUP,))
+    _load_installed(plugins, found)
     return plugins
 
 
@@ -340,9 +354,14 @@ def _list_off(disabled: Iterable[str]) -> set[str]:
     return {*disabled, *(name.strip() for name in named if name.strip())}
 
 
-def _load_installed(plugins: Plugins, groups: Iterable[str]) -> None:
-    for found in find_installed_plugins(groups):
-        if isinstance(found, Fault):
-            plugins.note(found)
-        else:
-            plugins.load_later(*found)
+def _load_installed(plugins: Plugins, found: Found) -> None:
+    for distribution, error in found.unreadable:
+        what = f"its entry points cannot be read ({type(error).__name__}: {error})"
+        plugins.note(Fault(make_origin("?", distribution), what))
+    # A plugin that is in several groups is loaded once.
+    entries = {
+        (make_origin(entry.name, entry.dist), entry.value): entry for entry in found.entry_points
+    }
+    for origin, value in sorted(entries, key=lambda key: (key[0].name, key[0].package)):
+        module = value.partition(":")[0].partition(".")[0]
+        plugins.load_later(evolve(origin, module=module), entries[origin, value].load)

@@ -6,20 +6,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from attrs import evolve, fields, frozen
 
+from mypt import plugins
 from mypt.format.errors import FormatError, PluginError, Problem, suggestion
+from mypt.format.names.packages import normalize_package_name
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.rules.config import CLASH
-from mypt.format.rules.requirements import normalize_package_name
-from mypt.plugins.contracts.command import CommandFactory
-from mypt.plugins.contracts.data_source import DataSourceFactory
-from mypt.plugins.contracts.exporter import ExporterFactory
-from mypt.plugins.contracts.guard import GuardFactory
-from mypt.plugins.contracts.part import PartFactory
-from mypt.plugins.contracts.sink import SinkFactory
-from mypt.plugins.contracts.tokenizer import TokenizerFactory
-from mypt.plugins.contracts.training import LossFactory, OptimizerFactory, ScheduleFactory
-from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
-from mypt.plugins.factory_checks import find_flaw
+from mypt.plugins.contracts.fields import find_flaw
 from mypt.plugins.faults import Fault, disable_hint
 from mypt.plugins.isolation import isolate_factory
 
@@ -35,52 +26,61 @@ class Hook:
 
     Attributes:
         title: What it offers, as a heading.
-        contract: Class of the factories that it returns.
+        factory: Name in `mypt.plugins` of the class of factories that it returns, which is
+            imported once a plugin offers one.
         key_of: Returns the key that a factory is looked up by.
         noun: Returns the noun for a factory in messages, from its key.
     """
 
     title: str
-    contract: type[Any]
+    factory: str
     key_of: Callable[[Any], Any]
     noun: Callable[[Any], str]
+
+    @property
+    def contract(self) -> type[Any]:
+        """The class of the factories that it returns."""
+        contract: type[Any] = getattr(plugins, self.factory)
+        return contract
 
 
 HOOKS = {
     "mypt_tokenizers": Hook(
-        "tokenizers", TokenizerFactory, lambda f: f.token_kind, lambda key: f"tokenizer `{key}`"
+        "tokenizers", "TokenizerFactory", lambda f: f.token_kind, lambda key: f"tokenizer `{key}`"
     ),
     "mypt_parts": Hook(
-        "parts", PartFactory, lambda f: (f.slot, f.name), lambda key: f"{key[0]} `{key[1]}`"
+        "parts", "PartFactory", lambda f: (f.slot, f.name), lambda key: f"{key[0]} `{key[1]}`"
     ),
     "mypt_optimizers": Hook(
-        "optimizers", OptimizerFactory, lambda f: f.name, lambda key: f"optimizer `{key}`"
+        "optimizers", "OptimizerFactory", lambda f: f.name, lambda key: f"optimizer `{key}`"
     ),
     "mypt_schedules": Hook(
-        "schedules", ScheduleFactory, lambda f: f.name, lambda key: f"schedule `{key}`"
+        "schedules", "ScheduleFactory", lambda f: f.name, lambda key: f"schedule `{key}`"
     ),
-    "mypt_losses": Hook("losses", LossFactory, lambda f: f.name, lambda key: f"loss `{key}`"),
+    "mypt_losses": Hook("losses", "LossFactory", lambda f: f.name, lambda key: f"loss `{key}`"),
     "mypt_data_sources": Hook(
-        "data sources", DataSourceFactory, lambda f: f.name, lambda key: f"data source `{key}`"
+        "data sources", "DataSourceFactory", lambda f: f.name, lambda key: f"data source `{key}`"
     ),
     "mypt_gold_guards": Hook(
-        "guards", GuardFactory, lambda f: f.name, lambda key: f"gold guard `{key}`"
+        "guards", "GuardFactory", lambda f: f.name, lambda key: f"gold guard `{key}`"
     ),
-    "mypt_log_sinks": Hook("sinks", SinkFactory, lambda f: f.name, lambda key: f"log sink `{key}`"),
+    "mypt_log_sinks": Hook(
+        "sinks", "SinkFactory", lambda f: f.name, lambda key: f"log sink `{key}`"
+    ),
     "mypt_legacy_readers": Hook(
-        "readers", ReaderFactory, lambda f: f.name, lambda key: f"legacy reader `{key}`"
+        "readers", "ReaderFactory", lambda f: f.name, lambda key: f"legacy reader `{key}`"
     ),
     "mypt_exporters": Hook(
-        "exporters", ExporterFactory, lambda f: f.name, lambda key: f"exporter `{key}`"
+        "exporters", "ExporterFactory", lambda f: f.name, lambda key: f"exporter `{key}`"
     ),
     "mypt_logit_processors": Hook(
         "logit processors",
-        LogitProcessorFactory,
+        "LogitProcessorFactory",
         lambda f: f.name,
         lambda key: f"logit processor `{key}`",
     ),
     "mypt_commands": Hook(
-        "commands", CommandFactory, lambda f: f.name, lambda key: f"command `{key}`"
+        "commands", "CommandFactory", lambda f: f.name, lambda key: f"command `{key}`"
     ),
 }
 
@@ -147,7 +147,7 @@ class HookRegistry:
             before = self.factories.pop(key, None) or self.contested[key][0]
             self.clashes[key] = (first, source)
             self.contested.setdefault(key, [before]).append(isolated)
-            if self.hook.contract is not TokenizerFactory:  # weights open without theirs
+            if self.hook.factory != "TokenizerFactory":  # weights open without theirs
                 self.stand_ins[key] = _make_stand_in(before, isolated, self.explain_missing(key))
         return Fault(source, f"offers the {noun}, which {first} offers too", "clash")
 
@@ -171,6 +171,8 @@ class HookRegistry:
 
     def explain_missing(self, key: Any) -> Problem:
         """Return the problem to report for a key that cannot be looked up."""
+        from mypt.format.rules.config import CLASH
+
         noun = self.hook.noun(key)
         if key in self.clashes:
             first, second = self.clashes[key]

@@ -10,7 +10,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, SaveError, UsageError
-from mypt.format.rules.requirements import normalize_package_name
+from mypt.format.names.packages import normalize_package_name
 from mypt.format.storage.save_errors import raising_save_errors
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from attrs import evolve, fields
 
 from mypt.format.errors import PluginError
-from mypt.plugins.factory_checks import check_result, find_flaw
+from mypt.plugins.contracts.fields import find_flaw
 from mypt.plugins.isolation import summarize_error
+from mypt.plugins.results import check_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -2,10 +2,31 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
-from tests.support.installed import others
+from tests.support.installed import install, others
+
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+# The modules that the entry points of mypt's own plugins name.
+ENTRIES = sorted(
+    module
+    for path in PLUGINS.glob("*/pyproject.toml")
+    for group in tomllib.loads(path.read_text())["project"].get("entry-points", {}).values()
+    for module in group.values()
+)
+# What the functions of these plugins are made with.
+LIBRARIES = {
+    *("jsonschema", "numpy", "pyarrow", "pytorch_optimizer", "regex", "starlette", "tensorboard"),
+    *("tiktoken", "tokenizers", "torch", "uvicorn", "wandb"),
+}
+# What documents and weights are read with.
+ROOMS = {
+    f"mypt.format.{room}"
+    for room in ("documents", "layout", "migrations", "optimizers", "schema", "storage", "tensors")
+}
 
 
 def modules_after(code, cwd=None):
@@ -67,6 +88,44 @@ def test_help_imports_no_command():
     shared = {f"mypt.cli.{name}" for name in (*names, "typed_command")}
     assert commands == {"mypt.cli.main", "mypt.cli.standard_output", "mypt.cli.tracebacks", *shared}
     assert not loaded & {"attrs", "numpy", "rich"}
+
+
+def test_help_with_a_command_of_a_plugin_loads_what_a_command_is_and_nothing_else(
+    tmp_path, monkeypatch
+):
+    """It asks what commands there are, and so needs no document, other contract or library."""
+    monkeypatch.setenv("MYPT_DISABLE_PLUGINS", others())
+    code = "from mypt.plugins import CommandFactory, hookimpl\n@hookimpl\ndef mypt_commands():\n"
+    code += "    return [CommandFactory('greet', 'Greet.', load=print)]\n"
+    install(tmp_path, "acme", code, group="mypt.commands")
+    add = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+    loaded = modules_after(add + command("--help"))
+    assert "acme" in loaded
+    assert {name for name in loaded if name.startswith("mypt.plugins.")} == {
+        *("mypt.plugins.contracts", "mypt.plugins.contracts.command"),
+        "mypt.plugins.contracts.fields",
+        *(f"mypt.plugins.{name}" for name in ("discovery", "faults", "hookspecs", "isolation")),
+        *(f"mypt.plugins.{name}" for name in ("loader", "manager", "registry")),
+    }
+    assert not loaded & ROOMS
+    assert not loaded & {"jsonschema", "numpy", "rich", "torch"}
+
+
+def test_help_with_all_plugins_of_mypt_loads_no_document_and_no_library_of_schemas():
+    loaded = modules_after(command("--help"))
+    assert "mypt_serve.plugin" in loaded
+    assert not loaded & ROOMS
+    assert not loaded & {"mypt.plugins.contracts.part", "mypt.plugins.results"}
+    assert not loaded & {"jsonschema", "numpy", "rich", "torch"}
+
+
+@pytest.mark.parametrize("module", ENTRIES)
+def test_the_entry_point_of_a_plugin_imports_what_registering_takes(module):
+    loaded = modules_after(f"import {module}")
+    assert module in loaded
+    kit = {"mypt.plugins.manager", "mypt.plugins.registry", "mypt.plugins.nn", "mypt.testing"}
+    assert not loaded & (kit | {"mypt.format.readers.shared", "mypt.format.storage"})
+    assert not loaded & LIBRARIES
 
 
 def test_a_sound_bundle_is_validated_with_little_more_than_the_standard_library(bundle):

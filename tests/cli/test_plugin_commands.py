@@ -57,6 +57,24 @@ def test_a_command_runs_and_is_in_the_help_which_does_not_import_it(cli, folder)
     assert cli("greet", "--how-often", "2") == (0, "hello hello \n", "")
 
 
+def test_the_help_calls_no_other_hook(cli, folder):
+    other = "\n@hookimpl\ndef mypt_log_sinks():\n    import acme_heavy\n    return []\n"
+    offer(folder, code=GREET + other)
+    assert "  greet  Greet" in cli("--help")[1]
+    assert "acme_heavy" not in sys.modules
+    assert cli("greet") == (0, "hello \n", "")
+
+
+def test_the_help_names_a_package_whose_entry_points_cannot_be_read(cli, folder):
+    offer(folder)
+    offer(folder, package="beta-odd", name="odd")
+    (folder / "beta_odd-1.0.dist-info" / "entry_points.txt").write_bytes(b"[mypt.commands]\n\xff")
+    code, out, err = cli("--help")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "of beta-odd 1.0: its entry points cannot be read (UnicodeDecodeError" in err
+    assert out.endswith("Commands of plugins:\n  greet  Greet the user.\n")
+
+
 def test_one_of_the_common_group_runs_too_and_the_help_does_not_ask_it(cli, folder):
     offer(folder, group="mypt")
     assert cli("greet") == (0, "hello \n", "")

@@ -124,7 +124,7 @@ def test_a_tree_is_set_up_once_and_its_bundles_of_one_kind_share_their_headers(
     headers = count_calls(monkeypatch, pickle_reader.Interpreter, "run")
     assert run(format_group, "mypt format", ["validate", str(bundle)]) == 0
     assert len(headers) == 2  # of the weights, and of the optimizer
-    discoveries = count_calls(monkeypatch, manager, "find_installed_plugins")
+    discoveries = count_calls(monkeypatch, manager, "find_entry_points")
     schemas = count_calls(monkeypatch, schema_check, "make_test")
     assert run(format_group, "mypt format", ["validate", str(bundle.parent)]) == 0
     assert capsys.readouterr().out.endswith("6 checked, 0 invalid\n")

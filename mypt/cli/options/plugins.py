@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
+    from mypt.plugins.discovery import Found
     from mypt.plugins.faults import Fault
     from mypt.plugins.manager import Plugins
 
@@ -81,11 +82,16 @@ def open_plugins(*, quiet: bool = False) -> Plugins:
     return plugins
 
 
-def open_command_plugins(context: click.Context) -> Plugins:
-    """Find the plugins whose entry points say that they have commands; none of the others."""
+def open_command_plugins(context: click.Context, found: Found) -> Plugins:
+    """Find the plugins whose entry points say that they have commands; none of the others.
+
+    Args:
+        context: The command line.
+        found: Those entry points.
+    """
     from mypt.plugins.manager import load_command_plugins
 
-    return load_command_plugins(_list_disabled(context), report=_print_fault)
+    return load_command_plugins(found, _list_disabled(context), report=_print_fault)
 
 
 def _warn_about_unknown(plugins: Plugins) -> None:

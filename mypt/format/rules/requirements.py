@@ -7,7 +7,6 @@ it offers; what a manifest says of it in `needed_for` follows from that.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
@@ -16,6 +15,9 @@ from mypt.format.documents.config_parts.adapter import FEATURE as ADAPTER
 from mypt.format.documents.manifest import GENERATE, PURPOSES, TRAIN
 from mypt.format.errors import Problem
 from mypt.format.layout import used_slots
+from mypt.format.names.packages import (
+    normalize_package_name as normalize_package_name,  # for `mypt.format.bundle`
+)
 from mypt.format.rules.config import MISSING, explain_lack
 from mypt.format.rules.plugin_settings import (
     BUILT_IN_TOKENIZERS,
@@ -102,14 +104,6 @@ class Requirements:
         """
         kept = (feature for feature in before if package_of(feature) is None)
         return (*kept, *self.features.get(kind, ()))
-
-
-def normalize_package_name(package: str) -> str:
-    """Return the normalized name of a package.
-
-    Source: Python Packaging User Guide, "Names and normalization".
-    """
-    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def make_feature(package: str) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mypt.format.names.packages import normalize_package_name
 from mypt.format.rules.plugin_sections import describe_choice, list_clashes
-from mypt.format.rules.requirements import normalize_package_name
 from mypt.plugins.faults import Fault
 from mypt.plugins.offers.settings import collect_settings
 

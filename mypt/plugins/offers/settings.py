@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
+from mypt.format.names.packages import normalize_package_name
 from mypt.format.rules.plugin_settings import (
     DATA_SOURCE,
     GUARDS,
@@ -19,7 +20,6 @@ from mypt.format.rules.plugin_settings import (
     Setting,
     former_key,
 )
-from mypt.format.rules.requirements import normalize_package_name
 from mypt.plugins.registry import accept_options
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from mypt.format.layout import BLOCK_SLOTS, lay_out
 from mypt.model.assembly import Assembly
 from mypt.model.contexts import PassContexts, list_kinds
 from mypt.model.training_loss import takes_token_loss
-from mypt.plugins.factory_checks import check_result
 from mypt.plugins.nn.token_loss import CrossEntropy
 from mypt.plugins.parts import Context, Placement
+from mypt.plugins.results import check_result
 from mypt.testing.expectations import ContractError, during, expect
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.training import TrainingConfig
 from mypt.plugins.contracts.training import ScheduleFactory
-from mypt.plugins.factory_checks import check_result
+from mypt.plugins.results import check_result
 from mypt.testing.expectations import check_fields, check_options, checking_results, during, expect
 from mypt.testing.updates import check_current
 

@@ -16,7 +16,6 @@ from mypt.plugins import (
 )
 from mypt_nanochat.layout import stack_tensors
 from mypt_nanochat.optimizer import groups
-from mypt_nanochat.reader.reader import READER
 from mypt_nanochat.tokenizer.vocabulary import (
     PACKAGE,
     SECTION,
@@ -62,6 +61,8 @@ def mypt_parts() -> list[PartFactory]:
 @hookimpl
 def mypt_legacy_readers() -> list[ReaderFactory]:
     """Offer the reader of nanochat's checkpoints."""
+    from mypt_nanochat.reader.reader import READER
+
     return [READER]
 
 

@@ -1,13 +1,18 @@
-"""Register this package with mypt. Import heavy packages inside the functions."""
+"""Register this package with mypt.
+
+Import here what registering takes, and anything else inside the functions.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.plugins import Evaluation, GoldGuard, GuardFactory, Verdict, hookimpl
+from mypt.plugins import GuardFactory, Verdict, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mypt.plugins import Evaluation, GoldGuard
 
 NAME = "starter"
 OPTIONS = {

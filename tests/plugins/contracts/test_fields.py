@@ -13,7 +13,7 @@ from mypt.plugins import (
     TokenizerFactory,
     hookimpl,
 )
-from mypt.plugins.factory_checks import find_flaw
+from mypt.plugins.contracts.fields import find_flaw
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.manager import load_plugins
 from tests.support.installed import others

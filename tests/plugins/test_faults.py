@@ -4,7 +4,7 @@ import pytest
 
 from mypt.format.errors import PluginError
 from mypt.format.version import MYPT_VERSION
-from mypt.plugins.discovery import find_unmet
+from mypt.plugins.faults import find_unmet
 from mypt.plugins.manager import load_plugins
 from tests.support.installed import GUARD, install, others
 
