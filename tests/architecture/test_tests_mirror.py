@@ -150,7 +150,7 @@ TESTED_BY = {
     "model/decoding/test_joined_decoder.py": ["model/decoding/joined_cache"],
     "model/test_plugin.py": ["model/assembly"],
     "plugins/test_manager.py": [
-        "plugins/faults",
+        "plugins/discovery",
         "plugins/hookspecs",
         "plugins/parts",
         "plugins/registry",
