@@ -1,7 +1,7 @@
-"""Everything that a plugin author imports; each name is loaded on first use.
+"""Everything that a plugin author imports.
 
-So a plugin, which is imported to ask what it offers, costs what its offers are made with: one that
-adds a command loads no document, no other contract and no torch.
+Each name is loaded on first use: a plugin, which is imported to ask what it offers, costs what its
+offers are made with. One that adds a command loads no document, no other contract and no torch.
 """
 
 from __future__ import annotations
