@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mypt.format.errors import MyptError, Problem, log_traceback
+from mypt.format.names.packages import normalize_package_name
 from mypt.format.rules.plugin_settings import (
     GUARDS,
     PLUGINS,
@@ -22,12 +23,7 @@ from mypt.format.rules.plugin_settings import (
     find_plugin_choices,
     former_key,
 )
-from mypt.format.rules.requirements import (
-    REQUIRES,
-    make_feature,
-    normalize_package_name,
-    package_of,
-)
+from mypt.format.rules.requirements import REQUIRES, make_feature, package_of
 from mypt.format.schema.messages import json_pointer
 
 if TYPE_CHECKING:

@@ -15,9 +15,7 @@ from mypt.format.documents.config_parts.adapter import FEATURE as ADAPTER
 from mypt.format.documents.manifest import GENERATE, PURPOSES, TRAIN
 from mypt.format.errors import Problem
 from mypt.format.layout import used_slots
-from mypt.format.names.packages import (
-    normalize_package_name as normalize_package_name,  # for `mypt.format.bundle`
-)
+from mypt.format.names.packages import normalize_package_name
 from mypt.format.rules.config import MISSING, explain_lack
 from mypt.format.rules.plugin_settings import (
     BUILT_IN_TOKENIZERS,
