@@ -159,8 +159,8 @@ class Plugins(PluginLoader):
 
     @cached_property
     def readers(self) -> Mapping[str, ReaderFactory]:
-        """Legacy readers by name; the built-in ones come first."""
-        return self._make_mapping("mypt_legacy_readers")
+        """Legacy readers by name, collected on first use; the built-in ones come first."""
+        return LazyMapping({}, lambda: self._make_mapping("mypt_legacy_readers"))
 
     @cached_property
     def exporters(self) -> Mapping[str, ExporterFactory]:

@@ -80,6 +80,13 @@ def test_looking_at_a_bundle_from_python_does_not_import_torch(bundle):
     assert "torch" not in loaded
 
 
+def test_opening_a_bundle_loads_no_reader_of_other_files(bundle):
+    loaded = modules_after(f"import mypt; mypt.load({str(bundle)!r})")
+    programs = ("build_llm", "gguf", "hugging_face", "litgpt", "llama2c")
+    assert not loaded & {f"mypt.format.readers.{name}.reader" for name in programs}
+    assert "mypt.format.readers.containers" not in loaded
+
+
 def test_help_imports_no_command():
     no_plugin = "import importlib.metadata as m; m.entry_points = lambda **_: ()\n"
     loaded = modules_after(no_plugin + command("--help"))

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pluggy
 
-from mypt.format.readers import mypt_file, mypt_folder, nanogpt
-from mypt.format.readers.build_llm import reader as build_llm
-from mypt.format.readers.containers import lightning, torch_dcp
 from mypt.format.readers.contract import ReaderFactory
-from mypt.format.readers.gguf import reader as gguf
-from mypt.format.readers.hugging_face import reader as hugging_face
-from mypt.format.readers.litgpt import reader as litgpt
-from mypt.format.readers.llama2c import reader as llama2c
-from mypt.format.readers.sharded import reader as sharded
 
 # The layers forbid importing mypt.plugins from here, so the marker is pluggy's own.
 hookimpl = pluggy.HookimplMarker("mypt")
@@ -20,7 +12,19 @@ hookimpl = pluggy.HookimplMarker("mypt")
 
 @hookimpl
 def mypt_legacy_readers() -> list[ReaderFactory]:
-    """Offer the built-in readers; the one for folders comes first, as they may hold old files."""
+    """Offer the built-in readers; the one for folders comes first, as they may hold old files.
+
+    Their modules are many, and nobody needs them who opens a bundle.
+    """
+    from mypt.format.readers import mypt_file, mypt_folder, nanogpt
+    from mypt.format.readers.build_llm import reader as build_llm
+    from mypt.format.readers.containers import lightning, torch_dcp
+    from mypt.format.readers.gguf import reader as gguf
+    from mypt.format.readers.hugging_face import reader as hugging_face
+    from mypt.format.readers.litgpt import reader as litgpt
+    from mypt.format.readers.llama2c import reader as llama2c
+    from mypt.format.readers.sharded import reader as sharded
+
     return [
         ReaderFactory(
             mypt_folder.NAME,
