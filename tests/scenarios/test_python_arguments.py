@@ -46,7 +46,7 @@ FIELDS = {"GPTConfig", "Sampling", "TrainingConfig"}
 # Methods for those who build a `Plugins` themselves.
 OF_PLUGINS = {
     *("explain_absence", "has", "load", "load_all", "load_later", "note", "register"),
-    *("collect", "registries", "source_of", "version_of"),
+    *("collect", "load_waiting", "registries", "registry", "source_of", "version_of"),
 }
 
 

@@ -201,12 +201,16 @@ def test_nothing_is_computed_while_nobody_asks(model, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_thread_that_fails_says_so_to_all(model, monkeypatch):
+    both = threading.Event()
+
     def fail(_):
+        both.wait()
         raise RuntimeError("a bug")
 
     with TextBatcher(model, max_rows=1) as batcher:
         monkeypatch.setattr(Batch, "step", fail)
         asked = [batcher.submit("the", settings(model)) for _ in range(2)]
+        both.set()
         for request in asked:
             with pytest.raises(BatcherClosed, match=r"the batcher: has failed: .*a bug"):
                 list(request)
