@@ -1,6 +1,7 @@
 """A disk that takes no more: one line that names the path, and nothing half-written."""
 
 import json
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,13 +21,19 @@ NEW = ("--input_file", "input.txt", "--tokenization", "char", *TINY)
 
 @contextmanager
 def disk_of(limit):
-    """Let the system refuse each byte of a file beyond a limit, as a full disk does."""
+    """Let the system refuse each byte of a file beyond a limit, as a full disk does.
+
+    Python 3.11 would keep half the bytecode of a module that is first imported then.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writes = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        sys.dont_write_bytecode = writes
 
 
 @pytest.fixture
