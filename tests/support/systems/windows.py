@@ -185,6 +185,8 @@ def on_windows(*others):
         enter(exchanged(load_as_on("win32", MODULES)))
         enter(mock.patch.dict(sys.modules, MODULES))
         enter(mock.patch.object(shutil, "_use_fd_functions", False))
+        if hasattr(shutil, "_rmtree_impl"):  # in its place, from Python 3.14 on
+            enter(mock.patch.object(shutil, "_rmtree_impl", shutil._rmtree_unsafe))
         for name in (*CALLS, "fsync"):
             enter(mock.patch.object(os, name, getattr(calls, name)))
         for name in ABSENT:
