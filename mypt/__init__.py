@@ -130,17 +130,19 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name on first use."""
-    if name not in _HOME:
-        message = f"module 'mypt' has no attribute {name!r}"
-        raise AttributeError(message)
-    from mypt.gc_pause import pause_gc
+if not TYPE_CHECKING:  # else type checkers take any misspelt name for one of these
 
-    with pause_gc():
-        value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+    def __getattr__(name: str) -> object:
+        """Import a public name on first use."""
+        if name not in _HOME:
+            message = f"module 'mypt' has no attribute {name!r}"
+            raise AttributeError(message)
+        from mypt.gc_pause import pause_gc
+
+        with pause_gc():
+            value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

@@ -230,14 +230,16 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    """Import a public name on first use."""
-    if name not in _HOME:
-        message = f"module 'mypt.plugins' has no attribute {name!r}"
-        raise AttributeError(message)
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # else type checkers take any misspelt name for one of these
+
+    def __getattr__(name: str) -> object:
+        """Import a public name on first use."""
+        if name not in _HOME:
+            message = f"module 'mypt.plugins' has no attribute {name!r}"
+            raise AttributeError(message)
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:

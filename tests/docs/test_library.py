@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 import mypt
+from mypt import plugins
 
 SECTION = re.compile(r"^##+ (.+)$", re.MULTILINE)
 ROW = re.compile(r"^\| (`.+?) \|", re.MULTILINE)
@@ -130,14 +131,18 @@ def test_every_public_method_is_in_the_table_of_its_class(tables, name, cls):
     assert public <= listed, name
 
 
-def test_type_checkers_see_the_names_that_are_imported_on_first_use():
-    tree = ast.parse(inspect.getsource(mypt))
+@pytest.mark.parametrize(
+    ("module", "loaded"), [(mypt, ["__version__"]), (plugins, [])], ids=["mypt", "plugins"]
+)
+def test_type_checkers_see_the_names_that_are_imported_on_first_use(module, loaded):
+    tree = ast.parse(inspect.getsource(module))
     seen = {
         alias.name: node.module
         for branch in tree.body
         if isinstance(branch, ast.If)
         for node in branch.body
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    assert seen == mypt._HOME
-    assert sorted(mypt.__all__) == sorted([*seen, "__version__"])
+    assert seen == module._HOME
+    assert sorted(module.__all__) == sorted([*seen, *loaded])

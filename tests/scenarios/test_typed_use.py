@@ -21,12 +21,16 @@ config = mypt.GPTConfig(n_heads=3)
 tokenizer: int = mypt.load("dante").tokenizer
 loader = mypt.GPTDataLoader(config, 3, text="a text")
 loader.train_batch(1337, "0", 0)
+mypt.Promblem
+from mypt.plugins import GuardFactry
 """
 SAID = [
     (3, "call-arg"),
     (4, "assignment"),
     (5, "arg-type"),
     (6, "arg-type"),
+    (7, "attr-defined"),
+    (8, "attr-defined"),
 ]
 
 
