@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,6 +26,7 @@ from mypt.engine.config.presets import DEFAULT_TOKENIZATION
 from mypt.engine.logging.activity import show_activity
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.training import TrainingConfig, TrainingState
+from mypt.format.errors import MyptError
 from mypt.format.shards.places import holds_shards, shards_path
 
 if TYPE_CHECKING:
@@ -198,17 +199,24 @@ def saying_what_is_saved(model_name: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        from mypt.engine.checkpoints.paths import model_dir
-        from mypt.engine.checkpoints.recovery.condition import read_recorded_state
-
-        folder = model_dir(model_name)
-        step = read_recorded_state(folder).get("step")
-        if step is not None:
-            again = f"mypt train --model_name {shlex.quote(model_name)}"
-            echo(
-                f"Ended on the spot; {folder} is as it was saved at step {step}. To resume: {again}"
-            )
+        with suppress(MyptError, OSError):  # the next run says what is wrong with the save
+            _say_what_is_saved(model_name)
         raise
+
+
+def _say_what_is_saved(model_name: str) -> None:
+    from mypt.engine.checkpoints.paths import model_dir
+    from mypt.engine.checkpoints.recovery.condition import read_recorded_state
+    from mypt.engine.checkpoints.sharded.newest_save import find_newest
+    from mypt.format.shards.record import read_state
+
+    folder = model_dir(model_name)
+    newest = find_newest(folder).path
+    state = read_recorded_state(folder) if newest == folder else read_state(newest)
+    step = state.get("step")
+    if step is not None:
+        again = f"mypt train --model_name {shlex.quote(model_name)}"
+        echo(f"Ended on the spot; {newest} is as it was saved at step {step}. To resume: {again}")
 
 
 def report_outcome(outcome: Outcome, request: TrainRequest, options: Sequence[str] = ()) -> int:

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 import mypt
+from mypt.cli.commands.train import saying_what_is_saved
 from mypt.format.bundle.read import read_bundle
 from tests.support.processes.command import Command
+from tests.support.sharded_folders import shard_bundle
 
 SMALL = (
     *("--block_size", "16", "--n_embd", "32", "--n_head", "2", "--n_layer", "2"),
@@ -525,6 +527,34 @@ def test_a_second_ctrl_c_says_what_is_saved(update, said, input_file, in_tmp):
         f"Ended on the spot; {folder} is as it was saved {said}To resume: mypt train" in lines[-2]
     )
     assert documents(in_tmp / folder)["training_state"]["step"] == int(said[8])
+
+
+@pytest.mark.parametrize("keeps_model", [True, False])
+def test_ended_on_the_spot_a_run_that_saves_in_parts_says_where_it_is(
+    keeps_model, bundle, in_tmp, capsys
+):
+    folder = in_tmp / "checkpoints" / "cat"
+    shutil.copytree(bundle, folder)
+    shards = shard_bundle(folder)
+    if not keeps_model:
+        shutil.rmtree(folder)
+    with pytest.raises(KeyboardInterrupt), saying_what_is_saved("cat"):
+        raise KeyboardInterrupt
+    newest = folder if keeps_model else shards  # of the same step, the bundle
+    place = newest.relative_to(in_tmp)
+    assert f"; {place} is as it was saved at step " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["none", "cat"])
+def test_ended_on_the_spot_with_no_save_that_can_be_read_nothing_is_said_of_one(
+    name, in_tmp, capsys
+):
+    shards = in_tmp / "checkpoints" / "cat_shards"
+    shards.mkdir(parents=True)
+    (shards / "shards.json").write_text("{")
+    with pytest.raises(KeyboardInterrupt), saying_what_is_saved(name):
+        raise KeyboardInterrupt
+    assert capsys.readouterr() == ("", "")
 
 
 QUICK = (*SMALL, *BRIEF, "--max_iters", "4")
