@@ -240,7 +240,7 @@ def default_output(source: Path) -> Path:
     file = find_file(source)
     if file is not None and is_legacy_name(file):
         folder = file.parent
-        if classify(folder) == "bundle" or not (folder / files.CONFIG).exists():
+        if classify(folder) == "bundle" or not files.is_present(folder / files.CONFIG):
             return folder
     model = _find_copied(source)
     if model is not None:
@@ -254,7 +254,11 @@ def _find_copied(source: Path) -> Path | None:
     MyPT says so by the names alone, of folders beside each other.
     """
     name = parse_copy_name(source.name)
-    if name is None or name.step is not None or not (source / files.TRAINING_STATE).is_file():
+    if (
+        name is None
+        or name.step is not None
+        or not files.is_regular_file(source / files.TRAINING_STATE)
+    ):
         return None
     model = source.with_name(name.model)
     return model if classify(source) == classify(model) == "version_1" else None

@@ -35,11 +35,11 @@ def classify(path: Path) -> Form:
     Raises:
         OSError: The folder cannot be looked into.
     """
-    if not path.is_dir():
+    if not files.is_folder(path):
         return "other"
     if files.is_present(path / files.MANIFEST):  # its config.json may still wait for its name
         return "bundle"
-    has_model = (path / files.MODEL).is_file()
+    has_model = files.is_regular_file(path / files.MODEL)
     if not files.is_present(path / files.CONFIG):
         return "incomplete" if has_model else "other"
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mypt.format.storage.files import is_regular_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -39,4 +41,4 @@ def find_generations(shards: Path) -> Iterator[tuple[int, Path]]:
 
 def holds_shards(path: Path) -> bool:
     """Return whether a folder holds a sharded save, sound or not."""
-    return (path / RECORD).is_file()
+    return is_regular_file(path / RECORD)

@@ -33,7 +33,8 @@ WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".gguf")
 MAX_SMALL_BYTES = 4 * 1024 * 1024
 _SMALL_FILES = (CONFIG, TRAINING_STATE, MANIFEST)
 _CHUNK_BYTES = 1 << 20
-# What is said of a link that leads round in a circle, on Linux or macOS and on Windows.
+# What is said of a link that leads round in a circle: the first on Linux and macOS, the other on
+# Windows.
 _CIRCLES = (errno.ELOOP, errno.EINVAL)
 # What makes of a name the path of something elsewhere, on any system, or no name at all.
 _NOT_IN_NAMES = frozenset("/\\:\0")
@@ -204,19 +205,44 @@ def is_present(path: Path) -> bool:
         PermissionError: Its folder cannot be looked into, which the error names: what the file
             itself permits is no reason.
         OSError: The disk does not tell. Neither answer would be true, and what is written
-            depends on it (`Path.exists` says no from Python 3.14 on).
+            depends on it.
+    """
+    return _find_mode(path) is not None
+
+
+def is_regular_file(path: Path) -> bool:
+    """Return whether a path is a file, and no folder or device.
+
+    Raises:
+        OSError: As `is_present`.
+    """
+    return stat.S_ISREG(_find_mode(path) or 0)
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder.
+
+    Raises:
+        OSError: As `is_present`.
+    """
+    return stat.S_ISDIR(_find_mode(path) or 0)
+
+
+def _find_mode(path: Path) -> int | None:
+    """Return type and permissions of what is at a path; None for nothing, 0 for a circle.
+
+    `Path.exists` and the like say no to every error from Python 3.14 on.
     """
     try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last of a name with a zero
+        return None
     except PermissionError as error:
         raise PermissionError(error.errno, error.strerror, str(path.parent)) from error
     except OSError as error:
         if error.errno in _CIRCLES:
-            return True
+            return 0
         raise
-    return True
 
 
 def unreadable_problem(error: OSError, file: str) -> Problem:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mypt.format.storage.commit import open_for_writing
-from mypt.format.storage.files import MANIFEST
+from mypt.format.storage.files import MANIFEST, is_regular_file
 from mypt.format.storage.lock import LOCK_FILE
 from mypt.format.storage.operating_system import LOCK_STAYS, sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
@@ -98,7 +98,7 @@ def take_place(folder: Path) -> None:
 
 def is_interrupted(folder: Path) -> bool:
     """Return whether a process died after it had set a folder aside, before the successor came."""
-    return not os.path.lexists(folder) and (successor_path(folder) / MANIFEST).is_file()
+    return not os.path.lexists(folder) and is_regular_file(successor_path(folder) / MANIFEST)
 
 
 def finish_succession(folder: Path) -> bool:

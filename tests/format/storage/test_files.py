@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mypt.format.storage.files import is_present
+from mypt.format.storage.files import is_folder, is_present, is_regular_file
 
 
 def fail(monkeypatch, code):
@@ -23,13 +23,26 @@ def test_what_is_there_is_present_and_nothing_else(tmp_path):
     assert is_present(tmp_path / "circle")
     assert not is_present(tmp_path / "other")
     assert not is_present(tmp_path / "file" / "other")
+    assert not is_present(tmp_path / "zero\0")
+
+
+def test_a_file_is_no_folder_and_a_circle_is_neither(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to("circle")
+    assert [is_regular_file(tmp_path / name) for name in ("file", "circle", ".", "none")] == [
+        *(True, False, False, False)
+    ]
+    assert [is_folder(tmp_path / name) for name in ("file", "circle", ".", "none")] == [
+        *(False, False, True, False)
+    ]
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.ESTALE, errno.ENAMETOOLONG])
 def test_where_the_disk_does_not_tell_neither_is_said(monkeypatch, tmp_path, code):
     fail(monkeypatch, code)
-    with pytest.raises(OSError, match="no answer"):
-        is_present(tmp_path)
+    for ask in (is_present, is_regular_file, is_folder):
+        with pytest.raises(OSError, match="no answer"):
+            ask(tmp_path)
 
 
 def test_a_folder_that_cannot_be_looked_into_is_named(monkeypatch, tmp_path):

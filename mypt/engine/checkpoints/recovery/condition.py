@@ -118,7 +118,8 @@ def examine_condition(folder: Path, plugins: Plugins) -> Condition:
         needed = [p for p in problems if p.severity == "error" and p not in seen.flaws]
         bundle = None if needed else read_bundle(folder, plugins.layouts, plugins.settings)
         if bundle is not None:  # what was read at the first look may be unreadable at the second
-            problems += [flaw for flaw in bundle.flaws if flaw not in problems]
+            again = [flaw for flaw in bundle.flaws if flaw not in problems]
+            problems = sort_by_severity([*problems, *again])
     except MyptError as error:
         log_traceback(error)
         return Condition(path=folder, state=state, problems=error.problems)
