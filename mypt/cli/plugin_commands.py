@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mypt.cli.options.plugins import open_command_plugins, open_plugins
-from mypt.plugins.discovery import COMMANDS_GROUP, find_entry_points
+from mypt.plugins.packages import COMMANDS_GROUP, find_entry_points
 
 if TYPE_CHECKING:
     from mypt.plugins.manager import Plugins

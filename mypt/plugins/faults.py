@@ -1,17 +1,15 @@
-"""The origin of a plugin, the faults that one can have, and what its package requires."""
+"""The origin of a plugin, and the faults that one can have."""
 
 from __future__ import annotations
 
-import re
-import shlex
-from importlib.metadata import requires, version
 from typing import TYPE_CHECKING, Literal
 
 from attrs import field, frozen
 
 from mypt.format.errors import Problem
 from mypt.format.names.packages import normalize_package_name
-from mypt.format.version import DISTRIBUTION, MYPT_VERSION, PROJECT
+from mypt.format.version import DISTRIBUTION
+from mypt.plugins.packages import find_unmet
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -19,13 +17,6 @@ if TYPE_CHECKING:
 DISABLE_VARIABLE = "MYPT_DISABLE_PLUGINS"
 
 UNKNOWN = "an unknown package"
-# The names by which a package may require mypt.
-_OURS = frozenset({DISTRIBUTION, PROJECT})
-# A requirement without a condition (PEP 508), and one of its limits in plain numbers (PEP 440).
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*\(?([^;@()]*)\)?\s*")
-_LIMIT = re.compile(r"(~=|==|!=|<=|>=|<|>)\s*([0-9]+(?:\.[0-9]+)*)(\.\*)?")
-_RELEASE = re.compile(r"[0-9]+(?:\.[0-9]+)*")
-
 FaultKind = Literal["broken", "clash", "duplicate", "slow", "superseded"]
 _REMEDIES: dict[FaultKind, str] = {
     "broken": "update it",
@@ -123,19 +114,6 @@ def disable_hint(name: str) -> str:
     return f"mypt --disable-plugin {name} ... (or {DISABLE_VARIABLE}={name})"
 
 
-@frozen
-class Unmet:
-    """A requirement of a package that is not met here.
-
-    Attributes:
-        what: What is wrong.
-        fix: What to do about it.
-    """
-
-    what: str
-    fix: str
-
-
 def make_fault(source: PluginOrigin, what: str) -> Fault:
     """Return the fault of a plugin that failed, with a requirement of its package that is unmet.
 
@@ -147,76 +125,3 @@ def make_fault(source: PluginOrigin, what: str) -> Fault:
     if unmet is None:
         return Fault(source, what)
     return Fault(source, f"{what}; {unmet.what}", remedy=unmet.fix)
-
-
-def find_unmet(package: str, *, only_mypt: bool = False) -> Unmet | None:
-    """Return the first requirement of an installed package that is not met; None if all are.
-
-    Those with a condition, and limits other than plain numbers, count as met.
-
-    Args:
-        package: Its name.
-        only_mypt: Look at what it requires of mypt alone.
-    """
-    try:
-        lines = requires(package) or []
-    except Exception:  # it is not installed, or has unreadable metadata
-        return None
-    for parsed in filter(None, map(_REQUIREMENT.fullmatch, lines)):
-        is_mypt = normalize_package_name(parsed[1]) in _OURS
-        if is_mypt or not only_mypt:
-            unmet = _check_requirement(parsed[1], parsed[2].replace(" ", ""), package)
-            if unmet is not None:
-                return unmet
-    return None
-
-
-def _check_requirement(name: str, limits: str, package: str) -> Unmet | None:
-    wanted, here = f"{name}{limits}", _find_version(name)
-    if here is None:
-        fix = f"install it: pip install {shlex.quote(wanted)}"
-        return Unmet(f"{package} requires {wanted}, which is not installed", fix)
-    failing = [limit for limit in limits.split(",") if not _is_within(here, limit)]
-    if not failing:
-        return None
-    fix = f"install that: pip install {shlex.quote(wanted)}"
-    if normalize_package_name(name) in _OURS:
-        is_old = failing[0].startswith("<")
-        fix = f"update {package}: pip install -U {package}"
-        fix = fix if is_old else f"update mypt: pip install -U {DISTRIBUTION}"
-    return Unmet(f"{package} requires {wanted}, and {name} {here} is installed", fix)
-
-
-def _find_version(package: str) -> str | None:
-    """Return the version of an installed package; None if it is not installed."""
-    if normalize_package_name(package) in _OURS:
-        return MYPT_VERSION
-    try:
-        return version(package)
-    except Exception:  # it is not installed, or has unreadable metadata
-        return None
-
-
-def _is_within(here: str, limit: str) -> bool:
-    parsed, release = _LIMIT.fullmatch(limit), _RELEASE.match(here)
-    if parsed is None or release is None:
-        return True
-    operator, bound, prefix = parsed[1], _to_numbers(parsed[2]), parsed[3]
-    numbers = _to_numbers(release[0])
-    width = max(len(numbers), len(bound))
-    one, other = (tuple([*parts, *[0] * width][:width]) for parts in (numbers, bound))
-    begins_alike = one[: len(bound)] == tuple(bound)
-    is_equal = begins_alike if prefix else one == other
-    return {
-        "==": is_equal,
-        "!=": not is_equal,
-        "~=": one >= other and one[: len(bound) - 1] == tuple(bound[:-1]),
-        ">=": one >= other,
-        "<=": one <= other,
-        ">": one > other,
-        "<": one < other,
-    }[operator]
-
-
-def _to_numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(".")]

@@ -21,10 +21,10 @@ from mypt.plugins.faults import (
     Fault,
     FaultKind,
     PluginOrigin,
-    find_unmet,
     make_fault,
 )
 from mypt.plugins.isolation import summarize_error
+from mypt.plugins.packages import find_unmet
 from mypt.plugins.registry import HOOKS, HookRegistry
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from mypt.format.names.packages import normalize_package_name
 from mypt.format.rules.arguments import MAPPING, TEXT, checked, optional, sequence_of, where
 from mypt.format.version import DISTRIBUTION, MYPT_VERSION
 from mypt.plugins import hookspecs
-from mypt.plugins.discovery import find_entry_points
 from mypt.plugins.faults import DISABLE_VARIABLE, Fault, PluginOrigin, make_origin
 from mypt.plugins.loader import PluginLoader
+from mypt.plugins.packages import find_entry_points
 from mypt.plugins.registry import HOOKS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from mypt.plugins.contracts.tokenizer import TokenizerFactory
     from mypt.plugins.contracts.training import LossFactory, OptimizerFactory, ScheduleFactory
     from mypt.plugins.decoding.logit_processors import LogitProcessorFactory
-    from mypt.plugins.discovery import Found
+    from mypt.plugins.packages import FoundEntryPoints
     from mypt.plugins.registry import HookRegistry
 
 COMMANDS_PLUGIN = "mypt.cli.plugin"
@@ -332,7 +332,10 @@ def load_plugins(
 
 
 def load_command_plugins(
-    found: Found, disabled: Iterable[str] = (), *, report: Callable[[Fault], None] | None = None
+    found: FoundEntryPoints,
+    disabled: Iterable[str] = (),
+    *,
+    report: Callable[[Fault], None] | None = None,
 ) -> Plugins:
     """Register the commands of mypt, and plugins that say that they have some.
 
@@ -354,7 +357,7 @@ def _list_off(disabled: Iterable[str]) -> set[str]:
     return {*disabled, *(name.strip() for name in named if name.strip())}
 
 
-def _load_installed(plugins: Plugins, found: Found) -> None:
+def _load_installed(plugins: Plugins, found: FoundEntryPoints) -> None:
     for distribution, error in found.unreadable:
         what = f"its entry points cannot be read ({type(error).__name__}: {error})"
         plugins.note(Fault(make_origin("?", distribution), what))

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 from mypt.format.errors import PluginError
 from mypt.format.version import DISTRIBUTION
-from mypt.plugins.discovery import GROUPS
 from mypt.plugins.faults import PluginOrigin
 from mypt.plugins.hookspecs import hookimpl
 from mypt.plugins.manager import Plugins, load_built_in
+from mypt.plugins.packages import GROUPS
 from mypt.plugins.registry import HOOKS
 
 UNINSTALLED = "checked"

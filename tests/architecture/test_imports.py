@@ -111,8 +111,8 @@ def test_help_with_a_command_of_a_plugin_loads_what_a_command_is_and_nothing_els
     assert {name for name in loaded if name.startswith("mypt.plugins.")} == {
         *("mypt.plugins.contracts", "mypt.plugins.contracts.command"),
         "mypt.plugins.contracts.fields",
-        *(f"mypt.plugins.{name}" for name in ("discovery", "faults", "hookspecs", "isolation")),
-        *(f"mypt.plugins.{name}" for name in ("loader", "manager", "registry")),
+        *(f"mypt.plugins.{name}" for name in ("faults", "hookspecs", "isolation")),
+        *(f"mypt.plugins.{name}" for name in ("loader", "manager", "packages", "registry")),
     }
     assert not loaded & ROOMS
     assert not loaded & {"jsonschema", "numpy", "rich", "torch"}

@@ -149,8 +149,8 @@ TESTED_BY = {
     "plugins/nn/test_loss.py": ["plugins/nn/loss_chunked", "plugins/nn/loss_uncompiled"],
     "model/decoding/test_joined_decoder.py": ["model/decoding/joined_cache"],
     "model/test_plugin.py": ["model/assembly"],
+    "plugins/test_packages.py": ["plugins/faults"],
     "plugins/test_manager.py": [
-        "plugins/discovery",
         "plugins/hookspecs",
         "plugins/parts",
         "plugins/registry",

@@ -2,7 +2,7 @@
 
 from importlib.metadata import entry_points
 
-from mypt.plugins.discovery import GROUPS
+from mypt.plugins.packages import GROUPS
 
 GUARD = """
 from mypt.plugins import GuardFactory, Verdict, hookimpl

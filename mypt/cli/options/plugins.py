@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from mypt.plugins.discovery import Found
     from mypt.plugins.faults import Fault
     from mypt.plugins.manager import Plugins
+    from mypt.plugins.packages import FoundEntryPoints
 
 DISABLED, STRICT = "disable_plugin", "strict_plugins"
 
@@ -82,7 +82,7 @@ def open_plugins(*, quiet: bool = False) -> Plugins:
     return plugins
 
 
-def open_command_plugins(context: click.Context, found: Found) -> Plugins:
+def open_command_plugins(context: click.Context, found: FoundEntryPoints) -> Plugins:
     """Find the plugins whose entry points say that they have commands; none of the others.
 
     Args:

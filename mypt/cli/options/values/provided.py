@@ -30,7 +30,7 @@ def _list_parts(slot: str) -> list[str]:
 def _list_plugins() -> list[str]:
     from importlib.metadata import entry_points
 
-    from mypt.plugins.discovery import GROUPS
+    from mypt.plugins.packages import GROUPS
 
     return sorted({entry.name for group in GROUPS for entry in entry_points(group=group)})
 
