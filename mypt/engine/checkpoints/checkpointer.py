@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypt.format.documents.manifest import Manifest
     from mypt.format.documents.shards import ShardsRecord
     from mypt.format.documents.training import TrainingConfig, TrainingState
+    from mypt.format.errors import Problem
     from mypt.format.storage.commit import BundleWriter
 
 
@@ -35,11 +36,13 @@ class Written:
         copies: Names of the copies.
         size_bytes: Size of all files, those of the run's own bundle included.
         ended: When it was on disk, in seconds of `time.monotonic`.
+        left: What is wrong with old copies that could not be removed.
     """
 
     copies: tuple[str, ...] = ()
     size_bytes: int = 0
     ended: float = 0.0
+    left: tuple[Problem, ...] = ()
 
 
 class Checkpointer:
@@ -112,7 +115,7 @@ class Checkpointer:
         self._note(made)
 
     def _prune(self, state: TrainingState) -> None:
-        prune_snapshots(
+        left = prune_snapshots(
             self.folder,
             state.training_config.keep_snapshots,
             state.step,
@@ -120,6 +123,7 @@ class Checkpointer:
             spared=self._decay_step,
             no_lock=self._no_lock,
         )
+        self._written = evolve(self._written, left=left)
 
     def _write_copy(self, copy: Copy, state: TrainingState, kind: CopyKind) -> None:
         state, training = evolve(state, copy_of=self.folder.name), state.training_config
@@ -134,7 +138,8 @@ class Checkpointer:
         self._note(made, folder.name)
 
     def _note(self, made: Manifest | ShardsRecord, *copies: str) -> None:
-        self._written = Written(
+        self._written = evolve(
+            self._written,
             copies=(*self._written.copies, *copies),
             size_bytes=self._written.size_bytes + sum(f.size_bytes for f in made.files.values()),
             ended=time.monotonic(),

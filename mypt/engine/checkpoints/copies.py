@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from mypt.format.bundle.copy_name import CopyKind, parse_copy_name
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypt.format.documents.training import TrainingConfig, TrainingState
+    from mypt.format.errors import Problem
 
 
 # Names, in messages, of the kinds of which a model has one copy, with a remark on their weights.
@@ -135,7 +135,7 @@ def prune_snapshots(
     *,
     spared: int | None = None,
     no_lock: bool = False,
-) -> None:
+) -> tuple[Problem, ...]:
     """Remove the oldest numbered copies of a model until `keep` are left; 0 keeps all.
 
     One to whose folder somebody has added a file of their own, that is just being trained on or
@@ -149,13 +149,22 @@ def prune_snapshots(
         run_id: The run whose copies to remove; None for those of all.
         spared: The step of a copy that stays, and does not count; None for none.
         no_lock: Whether to remove them also where the file system has no locks.
+
+    Returns:
+        What is wrong with those that could not be removed; nothing of one that is in use.
     """
     sweep_removed(folder.parent, CopyKind.NUMBERED.path(folder).name)
     found = find_snapshots(folder, run_id)
     there = [path for number, path in found.items() if number <= step and number != spared]
+    problems: list[Problem] = []
     for path in there[:-keep] if keep else ():
-        with suppress(LockedError, FormatError, SaveError):  # no reason to end a run
+        try:
             remove_bundle(path, no_lock=no_lock)
+        except LockedError:
+            continue
+        except (FormatError, SaveError) as error:  # no reason to end a run
+            problems.extend(error.problems)
+    return tuple(problems)
 
 
 def _find_origin(path: Path) -> CopyOrigin | None:

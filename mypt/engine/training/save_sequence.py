@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mypt.engine.optimizers.tracked import TrackedOptimizer
     from mypt.engine.training.job import Job
     from mypt.format.documents.training import TrainingState
+    from mypt.format.errors import Problem
 
 
 class SaveSequence:
@@ -52,6 +53,7 @@ class SaveSequence:
         self._checkpointer = checkpointer
         self._saver = saver
         self._sharded = sharded
+        self._told: set[Problem] = set()
 
     def save(
         self,
@@ -130,12 +132,14 @@ class SaveSequence:
         self, checkpointer: Checkpointer, step: int, began: float, folder: Path | None
     ) -> None:
         written = checkpointer.report()
-        self._dispatcher.release(
-            events.Saved(
-                iter=step,
-                folder=str(folder),
-                copies=written.copies,
-                size_bytes=written.size_bytes,
-                save_duration_s=round(written.ended - began, 2),
-            )
+        saved = events.Saved(
+            iter=step,
+            folder=str(folder),
+            copies=written.copies,
+            size_bytes=written.size_bytes,
+            save_duration_s=round(written.ended - began, 2),
         )
+        untold = [problem for problem in written.left if problem not in self._told]
+        self._told.update(untold)  # each save tries again, and may fail again
+        notices = (events.Notice(message=f"An old copy stays: {problem}") for problem in untold)
+        self._dispatcher.release(saved, *notices)

@@ -47,13 +47,13 @@ def remove_bundle(folder: Path, *, no_lock: bool = False) -> bool:
             if not _holds_only_bundle(folder):
                 return False
             if removed.exists():
-                shutil.rmtree(removed)
+                _delete(removed)
             if not LOCK_STAYS:
                 folder.rename(removed)
         if LOCK_STAYS:
             folder.rename(removed)
         sync_folder(folder.parent)
-        shutil.rmtree(removed)
+        _delete(removed)
     return True
 
 
@@ -63,6 +63,11 @@ def _holds_only_bundle(folder: Path) -> bool:
     clean_up(folder, manifest)
     ours = {LOCK_FILE, MANIFEST, *(manifest.files if manifest else ())}
     return manifest is not None and all(path.name in ours for path in folder.iterdir())
+
+
+def _delete(removed: Path) -> None:
+    with _raising_save_errors(removed):  # which is what is still there
+        shutil.rmtree(removed)
 
 
 @contextmanager

@@ -161,6 +161,13 @@ def test_a_copy_that_cannot_be_removed_ends_no_run(train, models, numbers, monke
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", refuse)
         assert train(**OFTEN, keep_snapshots=1).step == 9
+    log = map(json.loads, (models.parent / "logs/train/cat_eval.jsonl").read_text().splitlines())
+    told = [event["message"] for event in log if event["event"] == "notice"]
+    left = [f"checkpoints/.cat_step{step:08}.mypt-removed" for step in (4, 6)]
+    assert [line for line in told if "removed" in line] == [
+        f"An old copy stays: {place}: could not be removed: Directory not empty; remove it by hand"
+        for place in left
+    ]
     assert read_bundle(kept).training_state.step == 2
     prune_snapshots(models / "cat", 1, 8)
     assert numbers() == [2, 8]
