@@ -62,7 +62,7 @@ def command(model: str, model_name: str | None, *, no_lock: bool, options: tuple
         command=typed_command(),
         again=original,
     )
-    with saying_what_is_saved(request.model_name):
+    with saying_what_is_saved(request):
         outcome = run_training(request, plugins)
         code = report_outcome(outcome, request)
     if outcome.is_main and outcome.complete:

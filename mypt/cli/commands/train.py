@@ -153,7 +153,7 @@ def command(
     )
     if find_lr:
         return _search_rate(request, target)
-    with saying_what_is_saved(model_name):
+    with saying_what_is_saved(request):
         return report_outcome(run_training(request, open_plugins()), request, options)
 
 
@@ -194,29 +194,40 @@ def describe_search(search: RateSearch) -> Iterator[str]:
 
 
 @contextmanager
-def saying_what_is_saved(model_name: str) -> Iterator[None]:
+def saying_what_is_saved(request: TrainRequest) -> Iterator[None]:
     """Say of a run that is ended on the spot, by a second Ctrl-C, which save is there."""
     try:
         yield
     except KeyboardInterrupt:
         with suppress(MyptError, OSError):  # the next run says what is wrong with the save
-            _say_what_is_saved(model_name)
+            _say_what_is_saved(request)
         raise
 
 
-def _say_what_is_saved(model_name: str) -> None:
+def _say_what_is_saved(request: TrainRequest) -> None:
     from mypt.engine.checkpoints.paths import model_dir
     from mypt.engine.checkpoints.recovery.condition import read_recorded_state
     from mypt.engine.checkpoints.sharded.newest_save import find_newest
+    from mypt.engine.runtime.world import launched_as
     from mypt.format.shards.record import read_state
 
-    folder = model_dir(model_name)
+    rank, world_size = launched_as()
+    if rank > 0:  # torchrun interrupts all processes of a run
+        return
+    folder = model_dir(request.model_name)
     newest = find_newest(folder).path
     state = read_recorded_state(folder) if newest == folder else read_state(newest)
     step = state.get("step")
     if step is not None:
-        again = f"mypt train --model_name {shlex.quote(model_name)}"
+        again = _resume_command(request, world_size)
         echo(f"Ended on the spot; {newest} is as it was saved at step {step}. To resume: {again}")
+
+
+def _resume_command(request: TrainRequest, world_size: int) -> str:
+    """Return the command that goes on with a run in as many processes."""
+    launcher = f"torchrun --nproc-per-node={world_size} -m " if world_size > 1 else ""
+    flag = " --no_lock" if request.no_lock else ""
+    return f"{launcher}mypt train --model_name {shlex.quote(request.model_name)}{flag}"
 
 
 def report_outcome(outcome: Outcome, request: TrainRequest, options: Sequence[str] = ()) -> int:
@@ -229,12 +240,8 @@ def report_outcome(outcome: Outcome, request: TrainRequest, options: Sequence[st
     """
     if not outcome.is_main:
         return 0 if outcome.complete else 1
-    state, model_name, no_lock = outcome.state, request.model_name, request.no_lock
-    again = f"mypt train --model_name {shlex.quote(model_name)}"
-    environment = state.environment
-    if environment is not None and environment.world_size > 1:
-        again = f"torchrun --nproc-per-node={environment.world_size} -m {again}"
-    again += " --no_lock" if no_lock else ""
+    state, environment = outcome.state, outcome.state.environment
+    again = _resume_command(request, 1 if environment is None else environment.world_size)
     if not outcome.trained:  # so that what was opened is still as its program wrote it
         again += "".join(f" --option {shlex.quote(option)}" for option in options)
         for notice in outcome.notices:

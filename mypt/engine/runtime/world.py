@@ -220,6 +220,13 @@ def join_world() -> Iterator[World]:
     dist.destroy_process_group()  # not after a failure: it would wait for ever
 
 
+def launched_as() -> tuple[int, int]:
+    """Return the rank of this process and the number of all, as torchrun has started them."""
+    if not dist.is_torchelastic_launched():
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+
+
 def _make_world() -> World:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     local_rank = int(os.environ["LOCAL_RANK"])

@@ -15,6 +15,7 @@ import torch
 
 import mypt
 from mypt.cli.commands.train import saying_what_is_saved
+from mypt.engine.config.precedence import TrainRequest
 from mypt.format.bundle.read import read_bundle
 from tests.support.processes.command import Command
 from tests.support.sharded_folders import shard_bundle
@@ -531,18 +532,24 @@ def test_a_second_ctrl_c_says_what_is_saved(update, said, input_file, in_tmp):
 
 @pytest.mark.parametrize("keeps_model", [True, False])
 def test_ended_on_the_spot_a_run_that_saves_in_parts_says_where_it_is(
-    keeps_model, bundle, in_tmp, capsys
+    keeps_model, bundle, in_tmp, capsys, monkeypatch
 ):
     folder = in_tmp / "checkpoints" / "cat"
     shutil.copytree(bundle, folder)
     shards = shard_bundle(folder)
     if not keeps_model:
         shutil.rmtree(folder)
-    with pytest.raises(KeyboardInterrupt), saying_what_is_saved("cat"):
-        raise KeyboardInterrupt
+    request = TrainRequest(model_name="cat", no_lock=True)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    for rank in "10":
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with pytest.raises(KeyboardInterrupt), saying_what_is_saved(request):
+            raise KeyboardInterrupt
     newest = folder if keeps_model else shards  # of the same step, the bundle
-    place = newest.relative_to(in_tmp)
-    assert f"; {place} is as it was saved at step " in capsys.readouterr().out
+    place, (line,) = newest.relative_to(in_tmp), capsys.readouterr().out.splitlines()
+    assert f"; {place} is as it was saved at step " in line
+    assert line.endswith("torchrun --nproc-per-node=2 -m mypt train --model_name cat --no_lock")
 
 
 @pytest.mark.parametrize("name", ["none", "cat"])
@@ -552,7 +559,7 @@ def test_ended_on_the_spot_with_no_save_that_can_be_read_nothing_is_said_of_one(
     shards = in_tmp / "checkpoints" / "cat_shards"
     shards.mkdir(parents=True)
     (shards / "shards.json").write_text("{")
-    with pytest.raises(KeyboardInterrupt), saying_what_is_saved(name):
+    with pytest.raises(KeyboardInterrupt), saying_what_is_saved(TrainRequest(model_name=name)):
         raise KeyboardInterrupt
     assert capsys.readouterr() == ("", "")
 
