@@ -49,6 +49,7 @@ def test_on_macos_whatever_reached_the_drive_is_what_was_or_what_is_to_be(scene,
     assert set(found) <= set(scene.stages)
     for state in sample(moments[-1].states(8, chance), 2):  # the act has returned
         assert scene.find(rebuilt(tmp_path / "found", state)) == scene.stages[-1]
+    print(f"{scene}: {len(states)} states of a drive of macOS")
 
 
 def test_on_macos_fsync_alone_would_lose_a_save(fresh, tmp_path):
