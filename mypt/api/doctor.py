@@ -26,6 +26,7 @@ from mypt.format.readers.unread.dataset_folder import explain_dataset
 from mypt.format.rules.arguments import PATH, checked
 from mypt.format.rules.cross_file import MISSING_FILE
 from mypt.format.shards.places import holds_shards, shards_path
+from mypt.format.storage.files import is_folder, is_present
 from mypt.format.storage.leftovers import find_leftovers
 from mypt.format.storage.succession import find_aside
 from mypt.format.validate import validate
@@ -112,7 +113,7 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
     plugins = load_plugins() if plugins is None else plugins
     folder = expected_place(path_or_name)
     shards = shards_path(folder)
-    if folder.exists() or not (list_candidates(folder) or holds_shards(shards)):
+    if is_present(folder) or not (list_candidates(folder) or holds_shards(shards)):
         folder = find_checkpoint(path_or_name)
         _check_no_dataset(folder, plugins)
     model = _examine_model(folder, plugins)
@@ -144,7 +145,7 @@ def _check_no_dataset(path: Path, plugins: Plugins) -> None:
 
 
 def _examine_model(folder: Path, plugins: Plugins) -> _Row:
-    if not folder.exists():
+    if not is_present(folder):
         what, fix, kind = "is missing", "restore it", MISSING_FILE
         if holds_shards(shards_path(folder)):
             what, fix = "is not written yet: its run saves in parts", "train on, or migrate these"
@@ -207,10 +208,10 @@ def _examine_shards(shards: Path, model: _Row, plugins: Plugins) -> _Row:
 
 def _list_copies(folder: Path) -> Iterator[Path]:
     """Yield all folders beside a model that are named like copies of it, or were set aside."""
-    if folder.parent.is_dir():
+    if is_folder(folder.parent):
         yield from find_numbered_folders(folder).values()
         singles = (kind.path(folder) for kind in SINGLE)
-        yield from (path for path in singles if path.is_dir())
+        yield from (path for path in singles if is_folder(path))
         yield from find_aside(folder)
 
 

@@ -21,6 +21,7 @@ from mypt.format.open import open_checkpoint, recognise
 from mypt.format.readers.options import check_values, share_options
 from mypt.format.rules.arguments import MAPPING, PATH, TEXT, checked, optional
 from mypt.format.storage.atomic_file import open_workplace, remove_leftover
+from mypt.format.storage.files import is_folder, is_present
 from mypt.format.storage.operating_system import sync_folder, sync_tree
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.gc_pause import pause_gc
@@ -92,7 +93,7 @@ def export_model(
         plugins = load_plugins() if plugins is None else plugins
         exporter = plugins.exporter(to)
         source, target = find_checkpoint(path_or_name), ensure_basename(Path(output))
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        if is_present(target) and (not is_folder(target) or any(target.iterdir())):
             remove_leftover(target, _WORKPLACE)
             what, fix = "exists already and is not an empty folder", "name another one"
             raise UsageError(Problem(str(target), "", what, fix, kind="export.output"))
@@ -165,11 +166,11 @@ def _write_beside(
     with raising_save_errors(target), open_workplace(target, _WORKPLACE) as work:
         made = work / target.name
         notes = exporter.write(model, made, options)
-        if not made.exists():
+        if not is_present(made):
             what, fix = "it has written nothing", "report it to its author"
             raise PluginError(Problem("", exporter.name, what, fix, kind="plugin"))
         sync_tree(made)
-        if target.exists():
+        if is_present(target):
             target.rmdir()
         made.rename(target)
         sync_folder(target.parent)

@@ -75,7 +75,7 @@ def list_checkpoints(
         ConfigError: An argument is of another type.
     """
     root = Path(folder)
-    if not root.exists():
+    if not files.is_present(root):
         if root == CHECKPOINTS:  # nothing has been trained here
             return []
         what, fix = f"there is no folder `{folder}`", "name one that exists"
@@ -155,7 +155,7 @@ def _open(path: Path, plugins: Plugins) -> tuple[Opened, str | None]:
 def _find_model_of_copy(opened: Opened) -> str | None:
     """Return the model beside a folder that MyPT named like a copy of it; it recorded no more."""
     name = parse_copy_name(opened.path.name) if opened.format == mypt_folder.NAME else None
-    return name.model if name and opened.path.with_name(name.model).is_dir() else None
+    return name.model if name and files.is_folder(opened.path.with_name(name.model)) else None
 
 
 def _explain(problem: Problem, path: Path) -> str:
@@ -185,7 +185,7 @@ def _list_stats(path: Path) -> list[os.stat_result]:
     """Return what the file system says of the files of a checkpoint, as far as it can be read."""
     stats = []
     with suppress(OSError):
-        for file in path.iterdir() if path.is_dir() else [path]:
+        for file in path.iterdir() if files.is_folder(path) else [path]:
             with suppress(OSError):
                 found = file.stat()
                 if stat.S_ISREG(found.st_mode):

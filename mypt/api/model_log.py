@@ -9,6 +9,7 @@ from mypt.engine.config.folders import CHECKPOINTS, LOGS
 from mypt.engine.logging.log_file import find_evaluation
 from mypt.engine.logging.log_lines import LogOwner
 from mypt.format.documents.training import TrainingConfig
+from mypt.format.storage.files import is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def _list_places(folder: Path, state: TrainingState | None) -> Iterator[Path]:
     log = log_file_of(training, name)
     if training.log_file is None and state is not None and state.run_id is not None:
         beside = log_file_beside(log, state.run_id)
-        if beside.is_file():
+        if is_regular_file(beside):
             yield beside
     yield log
     by_name = log_file_of(TrainingConfig(), name)
@@ -62,7 +63,7 @@ def read_last_losses(folder: Path, state: TrainingState | None) -> dict[str, flo
     if state is None or state.run_id is None:
         return {}
     for place in list_log_places(folder, state):
-        event = find_evaluation(place, state.run_id, state.step) if place.is_file() else None
+        event = find_evaluation(place, state.run_id, state.step) if is_regular_file(place) else None
         if event is not None:
             losses = {split: event.get(f"{split}_loss") for split in ("train", "val")}
             return {split: float(loss) for split, loss in losses.items() if isinstance(loss, float)}

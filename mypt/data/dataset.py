@@ -31,7 +31,7 @@ from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.rules.requirements import REQUIRES, feature_problems
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
-from mypt.format.storage.files import TOKENIZER
+from mypt.format.storage.files import TOKENIZER, is_folder, is_present, is_regular_file
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ class EpisodeArrays:
 def is_dataset(folder: str | Path) -> bool:
     """Return whether a path is the folder of a prepared data set, by mypt or another program."""
     root = Path(folder)
-    if not root.is_dir():
+    if not is_folder(root):
         return False
-    named = (root / STATE_FILE).is_file() or (root / METADATA_FILE).is_file()
+    named = is_regular_file(root / STATE_FILE) or is_regular_file(root / METADATA_FILE)
     return named or has_episodes(root) or other_programs.find_split_files(root) is not None
 
 
@@ -102,7 +102,7 @@ def is_eval_only(folder: str | Path) -> bool:
     """Return whether a data set has nothing to train on."""
     root = Path(folder)
     files = other_programs.find_split_files(root)
-    return not (root / "train").is_dir() if files is None else not files["train"]
+    return not is_folder(root / "train") if files is None else not files["train"]
 
 
 def read_shards(folder: str | Path, *, eval_only: bool = False) -> dict[str, list[Ids]]:
@@ -193,7 +193,7 @@ def find_tokenizer_state(folder: str | Path) -> tuple[Path, dict[str, Any]] | No
         DataError: The file is damaged, or does not name a tokenizer.
     """
     root = Path(folder)
-    if (file := _find_state_file(root)).exists():
+    if is_present(file := _find_state_file(root)):
         return file, _read_state_file(file)
     if other_programs.find_split_files(root) is None:
         return None
@@ -244,7 +244,7 @@ def _find_state_file(root: Path) -> Path:
 
     Beside metadata by mypt a `tokenizer.json` is mypt's; elsewhere it may be anybody's.
     """
-    is_ours = (root / METADATA_FILE).exists() and (root / TOKENIZER).exists()
+    is_ours = is_present(root / METADATA_FILE) and is_present(root / TOKENIZER)
     return root / (TOKENIZER if is_ours else STATE_FILE)
 
 
@@ -270,10 +270,10 @@ def _read_state_file(file: Path) -> dict[str, Any]:
 
 
 def _need_folder(root: Path) -> None:
-    if root.is_file():
+    if is_regular_file(root):
         fix = "pass a text with --input_file, or name the folder of a data set"
         raise_data_error(root, "is a file, not the folder of a data set", fix)
-    if not root.is_dir():
+    if not is_folder(root):
         raise_data_error(root, "there is no such folder", "check the path of the data set")
     if not is_dataset(root) and classify(root) in ("bundle", "version_1"):
         fix = f"name the folder that `mypt data prepare` wrote; of a model see: mypt inspect {root}"
@@ -283,11 +283,11 @@ def _need_folder(root: Path) -> None:
 def _split_folders(root: Path, *, eval_only: bool) -> dict[str, Path]:
     _need_folder(root)
     if not eval_only:
-        if (root / "val").is_dir() and not (root / "train").is_dir():
+        if is_folder(root / "val") and not is_folder(root / "train"):
             fix = "train on another; use this with --eval_dataset_dir (in Python: eval_only=True)"
             raise_data_error(root, "is a data set for evaluation only: it has no train/", fix)
         return {split: root / split for split in ("train", "val")}
-    return {"val": root / "val" if (root / "val").is_dir() else root}
+    return {"val": root / "val" if is_folder(root / "val") else root}
 
 
 def _read_dtype(folder: str | Path) -> str:
@@ -323,20 +323,20 @@ def _list_split_shards(folder: Path) -> list[Path]:
 def _list_episode_folders(folder: Path) -> list[Path]:
     """List the folders that hold a split's episodes; MyPT put the first in the split's own."""
     candidates = [folder, *sorted(folder.glob("shard_*"))]
-    return [place for place in candidates if (place / INDEX_FILE).is_file()]
+    return [place for place in candidates if is_regular_file(place / INDEX_FILE)]
 
 
 def _list_episode_files(folder: Path) -> Iterator[Path]:
     for place in _list_episode_folders(folder):
         names = [TOKENS_FILE, INDEX_FILE, _find_mask_name(place)]
-        if (place / REFERENCE_FILE).is_file():
+        if is_regular_file(place / REFERENCE_FILE):
             names.append(REFERENCE_FILE)
         yield from (place / name for name in names if name is not None)
 
 
 def _find_mask_name(folder: Path) -> str | None:
     names = (WEIGHTS_FILE, MASK_FILE)
-    return next((name for name in names if (folder / name).exists()), None)
+    return next((name for name in names if is_present(folder / name)), None)
 
 
 def _read_episode_split(folder: Path, dtype: str) -> list[EpisodeArrays]:
@@ -364,6 +364,6 @@ def _read_episode_folder(folder: Path, dtype: str) -> EpisodeArrays:
             what = f"has {len(mask)} weights for {len(tokens)} tokens"
             raise_data_error(folder / name, what, PREPARE_AGAIN)
     reference = None
-    if (folder / REFERENCE_FILE).is_file():
+    if is_regular_file(folder / REFERENCE_FILE):
         reference = map_array(folder / REFERENCE_FILE, "<f4")
     return EpisodeArrays(tokens, spans.astype(np.int64), mask, reference)

@@ -26,6 +26,7 @@ from mypt.data.text import (
 )
 from mypt.format.errors import DataError, Problem, limit_problems, one_line
 from mypt.format.rules.plugin_settings import TEXT
+from mypt.format.storage.files import is_present
 
 if TYPE_CHECKING:
     import os
@@ -117,7 +118,7 @@ def open_input(path: str, choice: SourceChoice) -> bytes | UnreadFile | SourceDo
             text.
     """
     source = InputSource(Path(path))
-    if not source.path.exists():
+    if not is_present(source.path):
         return open_text(path)  # raises
     return _open_source(source, choice, was_named=True)
 

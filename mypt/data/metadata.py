@@ -11,6 +11,7 @@ from mypt.format.errors import DataError, FormatError, Problem, has_errors
 from mypt.format.readers.unread import dataset_folder
 from mypt.format.schema import strict_json
 from mypt.format.schema.check import check_document
+from mypt.format.storage.files import is_present
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -122,12 +123,12 @@ def check_whole(folder: Path) -> None:
     Raises:
         DataError: It does.
     """
-    if (folder / METADATA_FILE).exists():
+    if is_present(folder / METADATA_FILE):
         return
-    if (folder / PART_FILE).exists():
+    if is_present(folder / PART_FILE):
         what = f"is a part of a data set ({PART_FILE}), not a whole one"
         fix = "join all parts: mypt data join PART... --output FOLDER"
-    elif (folder / PROGRESS_FILE).exists():
+    elif is_present(folder / PROGRESS_FILE):
         what = f"is not prepared to its end ({PROGRESS_FILE})"
         fix = "run the `mypt data prepare` that began it again, which goes on"
     else:

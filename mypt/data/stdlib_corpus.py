@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from mypt.format.errors import DataError, Problem
+from mypt.format.storage.files import is_folder, is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,15 +81,19 @@ def is_standard_library(description: str) -> bool:
 
 
 def _find_source_files(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         return
     for path in folder.iterdir():
-        if path.is_dir():
+        if is_folder(path):
             if path.name not in _LEFT_OUT:
                 yield from _find_source_files(path)
-        # _sysconfigdata*.py describes how and where this Python was built; a link may be dangling
-        elif path.suffix == ".py" and not path.name.startswith("_sysconfigdata") and path.is_file():
+        elif _is_module(path) and is_regular_file(path):  # a link may be dangling
             yield path
+
+
+def _is_module(path: Path) -> bool:
+    # _sysconfigdata*.py describes how and where this Python was built.
+    return path.suffix == ".py" and not path.name.startswith("_sysconfigdata")
 
 
 def _hash_name(name: str) -> str:

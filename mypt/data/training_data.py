@@ -24,6 +24,7 @@ from mypt.data.sources.input_source import InputSource
 from mypt.data.text import InputText
 from mypt.format.documents.training import Phase
 from mypt.format.errors import ConfigError, DataError, Problem
+from mypt.format.storage.files import is_folder
 from mypt.tokenizers.added_tokens import build_from_state
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def load_eval_sets(
 def _open_eval_loader(
     config: GPTConfig, tokenizer: Tokenizer, place: str, choice: SourceChoice, *, packing: bool
 ) -> GPTDataLoader:
-    if Path(place).is_dir() and choice.find(InputSource(Path(place))) is None:
+    if is_folder(Path(place)) and choice.find(InputSource(Path(place))) is None:
         is_packed = packing and has_episodes(place)
         return GPTDataLoader(
             config, tokenizer, dataset_dir=place, eval_only=True, packing=is_packed

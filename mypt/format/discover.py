@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mypt.format.bundle.detect import classify
 from mypt.format.errors import FormatError
 from mypt.format.storage import files
-from mypt.format.storage.files import HIDDEN_FOLDER
+from mypt.format.storage.files import HIDDEN_FOLDER, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,7 +117,7 @@ def _recognise(path: Path, readers: Iterable[ReaderFactory], *, is_root: bool) -
     Raises:
         OSError: A folder cannot be looked into.
     """
-    if not path.is_dir():
+    if not is_folder(path):
         is_named = is_root or path.suffix.lower() in files.WEIGHTS
         is_checkpoint = is_named or _is_of_plugin(path, readers)
         return EntryKind.CHECKPOINT if is_checkpoint else EntryKind.FILE

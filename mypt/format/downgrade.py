@@ -93,7 +93,9 @@ def _check_output(output: Path, contents: Mapping[str, Content]) -> None:
 
 
 def _has_content(path: Path, content: Content) -> bool:
-    return path.is_file() and files.digest_file(path, str(path)) == content_digest(content)
+    if not files.is_regular_file(path):
+        return False
+    return files.digest_file(path, str(path)) == content_digest(content)
 
 
 def _write_folder(output: Path, contents: Mapping[str, Content]) -> None:
@@ -103,7 +105,7 @@ def _write_folder(output: Path, contents: Mapping[str, Content]) -> None:
     """
     waiting = output.with_name(f".{output.name}.mypt-waiting")
     with raising_save_errors(output):
-        if waiting.exists():
+        if files.is_present(waiting):
             shutil.rmtree(waiting)
         waiting.mkdir(parents=True)
         try:

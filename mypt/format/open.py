@@ -39,7 +39,7 @@ from mypt.format.rules.requirements import (
 from mypt.format.rules.tensors import check_tied
 from mypt.format.shards.record import open_shards
 from mypt.format.storage import files
-from mypt.format.storage.files import MappedFiles
+from mypt.format.storage.files import MappedFiles, is_folder, is_present, is_regular_file
 from mypt.format.tensors.values import FetchedValues, convert_each
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def is_model(folder: Path) -> bool:
 
     Any folder with a config.json counts: whoever would write there must be careful.
     """
-    is_legacy = folder.is_dir() and find_file(folder) is not None
-    return is_legacy or (folder / files.CONFIG).exists() or classify(folder) == "bundle"
+    is_legacy = is_folder(folder) and find_file(folder) is not None
+    return is_legacy or is_present(folder / files.CONFIG) or classify(folder) == "bundle"
 
 
 def is_checkpoint(path: Path, plugins: Registry) -> bool:
     """Return whether there is something that `open_checkpoint` would try to open."""
-    if not path.exists():
+    if not is_present(path):
         return False
     return is_model(path) or find_reader(path, plugins.readers.values()) is not None
 
@@ -137,7 +137,7 @@ def recognise(path: Path, readers: Iterable[ReaderFactory]) -> tuple[Form, Reade
 
 def is_part_of_bundle(path: Path) -> bool:
     """Return whether this is one file of a bundle, which no door opens without the others."""
-    return path.name in files.BUNDLE_FILES and (path.parent / files.CONFIG).exists()
+    return path.name in files.BUNDLE_FILES and is_present(path.parent / files.CONFIG)
 
 
 def explain_refusal(path: Path, readers: Iterable[ReaderFactory] = ()) -> FormatError:
@@ -150,14 +150,14 @@ def explain_refusal(path: Path, readers: Iterable[ReaderFactory] = ()) -> Format
     found = None if is_part_of_bundle(path) else explain_unknown(path)
     if found is not None and found.problems[0].kind != UNREAD:
         return found
-    if is_part_of_bundle(path) or (path.is_file() and find_reader(path.parent, readers)):
+    if is_part_of_bundle(path) or (is_regular_file(path) and find_reader(path.parent, readers)):
         what, fix = "is one file of a checkpoint", f"name the folder: {path.parent}"
         return FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))
     if found is not None:
         return found
     what = "is not a checkpoint that mypt can read"
     fix = "name a folder with config.json and model.pt, or a legacy file"
-    if path.is_dir() and (inside := find_some(path, readers, _MOST_NAMED)):
+    if is_folder(path) and (inside := find_some(path, readers, _MOST_NAMED)):
         what = f"is not a checkpoint but holds some, such as {', '.join(map(str, inside))}"
         fix = f"name one of them; list them all: mypt list {path}"
     return FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))

@@ -126,7 +126,7 @@ class Opened:
             FormatError: There is none.
         """
         if self.tokenizer is None:
-            if self.path.is_file():
+            if files.is_regular_file(self.path):
                 what = "has no tokenizer, and training needs the vocabulary of the model"
                 fix = "use a copy that has one"
                 raise FormatError(Problem(str(self.path), "", what, fix))
@@ -158,7 +158,7 @@ def digest_tensor_files(opened: Opened) -> dict[str, str]:
     Raises:
         OSError: A file cannot be read.
     """
-    folder = opened.path if opened.path.is_dir() else opened.path.parent
+    folder = opened.path if files.is_folder(opened.path) else opened.path.parent
     records = {} if opened.manifest is None else opened.manifest.files
     return {
         name: records[name].sha256

@@ -112,7 +112,7 @@ def _find_problems(
     checksums: bool,
 ) -> list[Problem]:
     wrong_preset: list[Problem] = []
-    if path.is_file() and path.suffix == ".json":
+    if files.is_regular_file(path) and path.suffix == ".json":
         wrong_preset = _document_problems(path, layouts, settings)
         if path.name in (*KINDS, files.MANIFEST) or not has_errors(wrong_preset):
             return wrong_preset
@@ -129,7 +129,7 @@ def _find_problems(
     if reader is None and wrong_preset:
         return wrong_preset
     if reader is None:
-        if form == "other" and (not path.is_dir() or explain_unknown(path) is not None):
+        if form == "other" and (not files.is_folder(path) or explain_unknown(path) is not None):
             return _unknown_problems(path, readers)
         return examine(path, layouts, settings, checksums=checksums).problems
     if reader.read is not mypt_folder.read:

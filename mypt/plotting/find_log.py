@@ -14,6 +14,7 @@ from mypt.engine.logging.log_lines import is_event, parse_line
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import is_checkpoint, open_checkpoint, share_among
+from mypt.format.storage.files import is_present, is_regular_file
 from mypt.plotting.lr_curve import find_schedules
 from mypt.plotting.read_log import read_last_run, read_log, read_run
 from mypt.plotting.run import disambiguate_names
@@ -59,10 +60,10 @@ def read_runs(
 def _find_model(name: str, plugins: Plugins) -> Path | None:
     """Return the checkpoint of a model; None where a log is named, or is all that is left."""
     path = Path(name)
-    if path.is_file() and (_begins_with_event(path) or not is_checkpoint(path, plugins)):
+    if is_regular_file(path) and (_begins_with_event(path) or not is_checkpoint(path, plugins)):
         return None
-    is_gone = not path.exists() and not (CHECKPOINTS / name).exists()
-    return None if is_gone and _log_by_name(name).is_file() else find_checkpoint(name)
+    is_gone = not is_present(path) and not is_present(CHECKPOINTS / name)
+    return None if is_gone and is_regular_file(_log_by_name(name)) else find_checkpoint(name)
 
 
 def _begins_with_event(path: Path) -> bool:
@@ -79,14 +80,14 @@ def _log_by_name(name: str) -> Path:
 def _read_alone(name: str) -> list[Run]:
     """Read all that a log has, or the last run of a model that is gone."""
     path = Path(name)
-    return read_log(path) if path.is_file() else [read_last_run(_log_by_name(name), name)]
+    return read_log(path) if is_regular_file(path) else [read_last_run(_log_by_name(name), name)]
 
 
 def _read_run(folder: Path, plugins: Plugins, options: Mapping[str, Any]) -> Run:
     state = open_checkpoint(folder, plugins, options, without_model=True).training_state
     places = list_log_places(folder, state)
     for place in places:
-        if place.is_file():
+        if is_regular_file(place):
             return evolve(read_run(place, owner_of_log(folder, state)), name=folder.resolve().name)
     looked = " or ".join(map(str, places))
     what = f"its log is not at {looked}"

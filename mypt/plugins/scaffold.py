@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, SaveError, UsageError
 from mypt.format.names.packages import normalize_package_name
+from mypt.format.storage.files import is_folder, is_present
 from mypt.format.storage.save_errors import raising_save_errors
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
         what = f"would be the module `{module}`, a name that Python, mypt or its tests use"
         fix = f"choose another name, such as mypt-{normalize_package_name(name)}"
         raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_present(folder) and (not is_folder(folder) or any(folder.iterdir())):
         what, fix = "already exists and is not empty", "choose another folder with --output"
         raise UsageError(Problem(str(folder), "", what, fix, kind="file.exists"))
     words = {

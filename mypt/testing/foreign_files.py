@@ -18,6 +18,7 @@ from mypt.format.bundle.write import save_bundle
 from mypt.format.documents.config import GPTConfig
 from mypt.format.layout import BUILT_IN, expected_tensors
 from mypt.format.storage.commit import open_for_writing
+from mypt.format.storage.files import is_folder, is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,9 +86,9 @@ def list_traps(place: Path) -> dict[str, bytes]:
 
 def list_files(sample: Path) -> list[Path]:
     """Return the files of a checkpoint, which is a file or a folder; the largest first."""
-    if sample.is_file():
+    if is_regular_file(sample):
         return [sample]
-    found = [path for path in sample.rglob("*") if path.is_file()]
+    found = [path for path in sample.rglob("*") if is_regular_file(path)]
     return sorted(found, key=lambda path: (-path.stat().st_size, path))
 
 
@@ -104,7 +105,7 @@ def replaced(sample: Path, file: Path, data: bytes, work: Path) -> Iterator[Path
     work.mkdir()
     copy = work / sample.name
     try:
-        if sample.is_dir():
+        if is_folder(sample):
             shutil.copytree(sample, copy, copy_function=shutil.copyfile)
             (copy / file.relative_to(sample)).write_bytes(data)
         else:

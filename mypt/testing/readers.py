@@ -252,7 +252,7 @@ def _check_traps(
                 factory.recognises(copy)
                 _read(factory, copy, options)
             expect(
-                not sprung.exists(),
+                not files.is_present(sprung),
                 f"it executes the code of {form} in place of {file.name}: a checkpoint from "
                 "somebody else could run any program",
             )

@@ -9,6 +9,7 @@ from mypt.engine.inference.chat_messages import make_message
 from mypt.format.errors import DataError, FormatError, Problem, SaveError, format_count
 from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import write_atomically
+from mypt.format.storage.files import is_present
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +39,7 @@ def save_messages(
     """
     document = {"messages": [_describe(message) for message in messages]}
     data = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-    if path.exists() and path.read_bytes() != own and not may_replace(str(path)):
+    if is_present(path) and path.read_bytes() != own and not may_replace(str(path)):
         fix = "choose another name, or delete it"
         raise SaveError(Problem(str(path), "", "exists", fix, kind="chat.exists"))
     write_atomically(path, data)

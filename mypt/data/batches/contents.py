@@ -29,6 +29,7 @@ from mypt.format.documents.special_tokens import END_OF_EPISODE, END_OF_TEXT, PA
 from mypt.format.errors import DataError, Problem
 from mypt.format.rules.requirements import REQUIRES, list_features
 from mypt.format.schema.messages import json_pointer
+from mypt.format.storage.files import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -257,7 +258,7 @@ def open_splits(
     Raises:
         DataError: A file is missing or inconsistent.
     """
-    if Path(folder).is_dir() and has_episodes(folder):
+    if is_folder(Path(folder)) and has_episodes(folder):
         episodes = read_episodes(folder, eval_only=eval_only)
         special = tokenizer.state().get(_SPECIAL) or {}
         pad_id = next((special[text] for text in _PADDING if text in special), 0)

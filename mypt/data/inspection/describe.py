@@ -19,7 +19,7 @@ from mypt.data.metadata import METADATA_FILE, STATE_FILE, read_metadata
 from mypt.data.token_files.array_file import PREPARE_AGAIN
 from mypt.format.errors import Problem
 from mypt.format.schema import strict_json
-from mypt.format.storage.files import TOKENIZER, digest_file
+from mypt.format.storage.files import TOKENIZER, digest_file, is_folder, is_present, is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,7 @@ def describe_dataset(folder: str | Path, block_size: int | None = None) -> dict[
     eval_only = is_eval_only(root)
     metadata = read_metadata(root)
     about: dict[str, Any] = {"folder": str(folder)}
-    if root.is_dir() and has_episodes(root):
+    if is_folder(root) and has_episodes(root):
         sources = _open_episodes(root)
         paired = any(p.reference is not None for s in sources.values() for p in s.parts)
         about["kind"] = "preferences" if paired else "episodes"
@@ -125,7 +125,7 @@ def find_changed_files(root: Path, files: Iterable[DataFile], *, checksums: bool
     problems = []
     for file in files:
         path, fix = root / file.name, _COPY_AGAIN
-        if not path.is_file():
+        if not is_regular_file(path):
             problems.append(Problem(str(path), "", "is missing", fix, kind="data.file"))
         elif path.stat().st_size != file.size_bytes:
             what = f"has {path.stat().st_size} bytes instead of {file.size_bytes}"
@@ -155,7 +155,7 @@ def _find_unlisted_files(root: Path, metadata: Metadata) -> list[Problem]:
 def _find_other_tokenizer(root: Path) -> list[Problem]:
     """Return a problem where the two files that may name the tokenizer differ."""
     both = root / STATE_FILE, root / TOKENIZER
-    if not all(path.exists() for path in both):
+    if not all(is_present(path) for path in both):
         return []
     theirs, ours = (strict_json.parse(path.read_bytes(), str(path)) for path in both)
     ours.pop("format_version", None)

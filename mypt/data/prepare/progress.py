@@ -10,6 +10,7 @@ from mypt.data.metadata import PROGRESS_FILE, DataFile
 from mypt.format.errors import DataError, FormatError, Problem
 from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import write_atomically
+from mypt.format.storage.files import is_present
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ def load_progress(folder: Path, settings: Mapping[str, Any]) -> Progress | None:
         DataError: The inputs or settings differ, or a shard has changed.
     """
     path = folder / PROGRESS_FILE
-    if not path.exists():
+    if not is_present(path):
         return None
     try:
         document = strict_json.parse(path.read_bytes(), str(path))

@@ -30,7 +30,7 @@ from mypt.format.storage.atomic_file import (
     PARTIAL,
     write_atomically,
 )
-from mypt.format.storage.files import digest_file
+from mypt.format.storage.files import digest_file, is_folder, is_present
 from mypt.format.storage.lock import bundle_lock
 from mypt.format.storage.recorded_paths import record_value
 from mypt.format.storage.save_errors import raising_save_errors
@@ -247,13 +247,13 @@ def _removing_unfinished(folder: Path) -> Iterator[None]:
         yield
     except SaveError:
         with suppress(OSError):
-            is_ours = (folder / PROGRESS_FILE).exists()
+            is_ours = is_present(folder / PROGRESS_FILE)
             _remove_partials(folder)
             if is_ours and not any(folder.glob("*/*.bin")):
                 for name in (PROGRESS_FILE, STATE_FILE):
                     (folder / name).unlink(missing_ok=True)
                 for split in ("train", "val"):
-                    if (folder / split).is_dir():
+                    if is_folder(folder / split):
                         (folder / split).rmdir()
         raise
 
@@ -313,7 +313,7 @@ def _is_done(wanted: Preparation, settings: dict[str, Any]) -> bool:
 def _begin_progress(folder: Path, settings: dict[str, Any]) -> Progress:
     """Start in a folder, which must not hold another data set."""
     others = ("train", "val", STATE_FILE, METADATA_FILE)
-    found = next((name for name in others if (folder / name).exists()), None)
+    found = next((name for name in others if is_present(folder / name)), None)
     if found is not None:
         what, fix = f"already holds a data set ({found})", "name another folder"
         raise DataError(Problem(str(folder), "", what, fix, kind="data.exists"))
@@ -327,7 +327,7 @@ def _prepare_tokenizer(
 ) -> Tokenizer:
     """Return the tokenizer, saving its state in the folder if it is not there yet."""
     path = wanted.output / STATE_FILE
-    if path.exists():
+    if is_present(path):
         state = read_tokenizer_state(wanted.output)
         return build_from_state(state, plugins)
     tokenizer = wanted.tokenizer

@@ -12,6 +12,7 @@ from attrs import field, frozen
 
 from mypt.data.inputs.compression import drop_suffix, open_bytes
 from mypt.format.errors import DataError, PluginError, Problem, format_count
+from mypt.format.storage.files import is_folder, is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -43,7 +44,7 @@ class InputSource:
     @cached_property
     def is_folder(self) -> bool:
         """Whether it is a folder."""
-        return self.data is None and self.path.is_dir()
+        return self.data is None and is_folder(self.path)
 
     @cached_property
     def head(self) -> bytes:
@@ -160,5 +161,5 @@ class SourceDocuments:
 
 def _list_files(source: InputSource) -> Iterator[Path]:
     if source.is_folder:
-        return (path for path in source.path.rglob("*") if path.is_file())
+        return (path for path in source.path.rglob("*") if is_regular_file(path))
     return iter((source.path,))

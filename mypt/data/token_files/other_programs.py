@@ -20,6 +20,7 @@ from mypt.data.token_files.shard import read_llm_c_dtype
 from mypt.format.errors import DataError, FormatError
 from mypt.format.readers.shared.plain_pickle import read_plain_pickle
 from mypt.format.readers.shared.vocabulary import list_by_id
+from mypt.format.storage.files import is_present
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,7 @@ def find_split_files(folder: Path) -> dict[str, list[Path]] | None:
         mypt or MyPT, or has no such files.
     """
     own = (METADATA_FILE, STATE_FILE, "train", "val")
-    if any((folder / name).exists() for name in own):
+    if any(is_present(folder / name) for name in own):
         return None
     found: dict[str, list[Path]] = {"train": [], "val": []}
     for path in sorted(folder.glob("*.bin")):
@@ -60,7 +61,7 @@ def read_characters(folder: Path) -> dict[str, Any] | None:
         DataError: It has something other than a character for each id.
     """
     path = folder / META_FILE
-    if not path.exists():
+    if not is_present(path):
         return None
     try:
         itos = read_plain_pickle(path, str(path)).get("itos")

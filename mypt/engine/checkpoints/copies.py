@@ -44,7 +44,7 @@ def find_copies(folder: Path, run_id: str | None = None) -> list[Path]:
 def find_copy(folder: Path, kind: CopyKind, run_id: str | None = None) -> Path | None:
     """Find the one copy of this kind of a model; None if there is none, as `find_copies`."""
     path = kind.path(folder)
-    return path if path.is_dir() and _is_copy(path, folder, run_id) else None
+    return path if files.is_folder(path) and _is_copy(path, folder, run_id) else None
 
 
 def _is_copy(path: Path, folder: Path, run_id: str | None) -> bool:
@@ -122,7 +122,7 @@ def find_numbered_folders(folder: Path) -> dict[int, Path]:
         name = parse_copy_name(path.name)
         if name is None or name.model != folder.name or name.step is None:
             continue
-        if path.is_dir():
+        if files.is_folder(path):
             found[name.step] = path
     return dict(sorted(found.items()))
 

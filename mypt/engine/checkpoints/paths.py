@@ -14,6 +14,7 @@ from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
 from mypt.format.shards.places import holds_shards, shards_path
 from mypt.format.storage import files
+from mypt.format.storage.files import is_folder, is_present, is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +51,7 @@ def model_dir(model_name: str) -> Path:
     if len(model_name.encode()) > _MAX_NAME_BYTES:
         raise _name_error(model_name[:20] + "...", f"is longer than {_MAX_NAME_BYTES} bytes")
     folder = CHECKPOINTS / model_name
-    if _NO_WINDOWS_NAME.fullmatch(model_name) and not folder.is_dir():
+    if _NO_WINDOWS_NAME.fullmatch(model_name) and not is_folder(folder):
         raise _name_error(model_name, "is a name that no folder can have on Windows")
     return folder
 
@@ -61,7 +62,7 @@ def check_model_to_begin(model_name: str, *, has_data: bool) -> None:
     Raises:
         UsageError: It is a file, or there is nothing to train a new model on.
     """
-    if Path(model_name).is_file() and (not has_data or Path(model_name).suffix):
+    if is_regular_file(Path(model_name)) and (not has_data or Path(model_name).suffix):
         what = f"`{model_name}` is a file, and not the name of a model in {CHECKPOINTS}/"
         fix = f"name the new model, and its first weights by --init_from_model {model_name}"
         raise UsageError(Problem("", "model_name", what, fix, kind="name"))
@@ -90,13 +91,14 @@ def find_named(path_or_name: str | Path) -> Path:
     """Return a path if it exists, or else the model of that name if it does, or else the path."""
     path = Path(path_or_name)
     named = CHECKPOINTS / path
-    return named if _is_name(path_or_name) and not path.exists() and named.exists() else path
+    is_named = _is_name(path_or_name) and not is_present(path) and is_present(named)
+    return named if is_named else path
 
 
 def expected_place(path_or_name: str | Path) -> Path:
     """Return where a checkpoint would be, by its path or its name, also where nothing is."""
     path = find_named(path_or_name)
-    return path if path.exists() or not _is_name(path_or_name) else CHECKPOINTS / path
+    return path if is_present(path) or not _is_name(path_or_name) else CHECKPOINTS / path
 
 
 def list_models() -> list[str]:
@@ -124,7 +126,7 @@ def find_checkpoint(path_or_name: str | Path, legacy_checkpoint: str | None = No
     path = _find_path(path_or_name)
     if legacy_checkpoint is None:
         return path
-    if not (path / legacy_checkpoint).is_file():
+    if not is_regular_file(path / legacy_checkpoint):
         there = ", ".join(sorted(file.name for file in path.glob("*.pt"))) or "no .pt files"
         what = f"contains no file `{legacy_checkpoint}`; available: {there}"
         raise UsageError(Problem(str(path), "", what, "name one of these", kind="checkpoint"))
@@ -155,9 +157,10 @@ def _find_path(path_or_name: str | Path) -> Path:
         raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
     path = find_named(path_or_name)
     named = CHECKPOINTS / path
-    if _is_name(path_or_name) and named.exists() and path.is_dir() and not _has_model(path):
+    is_both = _is_name(path_or_name) and is_present(named) and is_folder(path)
+    if is_both and not _has_model(path):
         return named
-    if path.exists():
+    if is_present(path):
         return path
     raise UsageError(_missing_problem(path_or_name, path))
 
@@ -167,7 +170,7 @@ def _is_name(path_or_name: str | Path) -> bool:
 
 
 def _is_model(path: Path) -> bool:
-    return path.is_file() or _has_model(path)
+    return is_regular_file(path) or _has_model(path)
 
 
 def _has_model(folder: Path) -> bool:
@@ -184,7 +187,8 @@ def _missing_problem(path_or_name: str | Path, path: Path) -> Problem:
         what = f"there is no checkpoint `{path_or_name}` yet: its run saves in parts, to {shards}"
         fix = f"name that folder, or make a bundle of it: mypt format migrate {shards}"
         return Problem("", "", what, fix, kind="checkpoint.missing")
-    folder = CHECKPOINTS if _is_name(path_or_name) or not path.parent.is_dir() else path.parent
+    is_here = _is_name(path_or_name) or not is_folder(path.parent)
+    folder = CHECKPOINTS if is_here else path.parent
     names = _list_names(folder)
     near = suggestion(path.name, names)
     place = f"as a path or in {CHECKPOINTS}/" if folder == CHECKPOINTS else f"in {folder}"

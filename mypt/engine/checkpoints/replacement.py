@@ -134,7 +134,7 @@ def _read_saved(folder: Path) -> _Saved:
 
 
 def _foreign_problem(folder: Path) -> Problem | None:
-    if classify(folder) != "other" or not (folder / files.CONFIG).exists():
+    if classify(folder) != "other" or not files.is_present(folder / files.CONFIG):
         return None
     what = "is another program's folder, whose config.json would be replaced"
     return Problem(str(folder), "", what, _FIX, kind=KIND)

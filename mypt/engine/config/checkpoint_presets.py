@@ -63,14 +63,14 @@ def refuse_checkpoint(path: Path, readers: Iterable[ReaderFactory]) -> None:
     Raises:
         UsageError: It is one.
     """
-    is_part = path.name in _OTHER_FILES and path.is_file()
+    is_part = path.name in _OTHER_FILES and files.is_regular_file(path)
     folder = path.parent if is_part or path.name == files.CONFIG else path
-    if not path.exists() or (is_bundle(folder) and not is_part):
+    if not files.is_present(path) or (is_bundle(folder) and not is_part):
         return
     if is_part and is_bundle(folder):
         what, fix = "is one file of a checkpoint", f"name the folder: {folder}"
         raise UsageError(Problem(str(path), "", what, fix, kind="preset.part"))
-    is_config = path.is_file() and path.suffix == ".json" and not is_part
+    is_config = files.is_regular_file(path) and path.suffix == ".json" and not is_part
     if is_config and not _is_hugging_face(path):
         return
     reader = find_reader(folder, readers)

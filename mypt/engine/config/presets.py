@@ -182,7 +182,7 @@ def _find_preset(path: str) -> bytes | Path:
     folder = given.parent if given.name == files.CONFIG else given
     if is_bundle(folder):
         return folder
-    if given.is_file():
+    if files.is_regular_file(given):
         return given.read_bytes()
     shipped = _match_name(path)
     if shipped is not None:

@@ -27,6 +27,7 @@ from mypt.engine.logging.log_lines import (
     parse_line,
 )
 from mypt.format.errors import ConfigError, Problem, SaveError, format_count
+from mypt.format.storage.files import is_present, is_regular_file
 from mypt.format.storage.lock import file_lock
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def check_is_log(path: Path) -> None:
     """
     if not os.path.lexists(path):
         return
-    if path.exists() and not path.is_file():
+    if is_present(path) and not is_regular_file(path):
         raise log_file_error(path, "is not a file")
     try:
         with path.open("rb") as stream:
@@ -151,7 +152,7 @@ def find_end(run: RunInfo) -> LogEnd:
         SaveError: The log cannot be read.
     """
     path = run.log_file
-    if path is None or not path.is_file():
+    if path is None or not is_regular_file(path):
         return LogEnd()
     try:
         with path.open("rb") as stream:

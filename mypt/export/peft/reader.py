@@ -26,7 +26,7 @@ from mypt.format.readers.hugging_face.model import convert_model
 from mypt.format.readers.hugging_face.weights import load_folder
 from mypt.format.readers.options import missing_option
 from mypt.format.readers.shared.vocabulary import NO_TOKENIZER
-from mypt.format.storage.files import read_document
+from mypt.format.storage.files import is_present, is_regular_file, read_document
 from mypt.format.storage.recorded_paths import record_path
 from mypt.format.version import FORMAT_VERSION
 
@@ -66,9 +66,9 @@ class _Base:
 
 def recognises(path: Path) -> bool:
     """Return whether this is a folder of an adapter alone."""
-    if not (path / CONFIG).is_file() or (path / hugging_face.CONFIG).exists():
+    if not is_regular_file(path / CONFIG) or is_present(path / hugging_face.CONFIG):
         return False
-    return any((path / name).is_file() for name in (WEIGHTS, OTHER_WEIGHTS))
+    return any(is_regular_file(path / name) for name in (WEIGHTS, OTHER_WEIGHTS))
 
 
 def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
@@ -86,7 +86,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     if not are_parts_known(base.config, BUILT_IN):
         what, fix = "has parts of plugins, whose adapters mypt does not read", "merge it with peft"
         raise FormatError(Problem(str(place), "", what, fix, kind="adapter.base"))
-    weights = next(path / n for n in (WEIGHTS, OTHER_WEIGHTS) if (path / n).is_file())
+    weights = next(path / n for n in (WEIGHTS, OTHER_WEIGHTS) if is_regular_file(path / n))
     products = read_products(load(weights), settings, str(weights))
     sources = _choose_lookup(base.lookups, products)
     found = convert(_rename(products, sources), sources, base.config, str(weights))
@@ -113,7 +113,7 @@ def _find_base(path: Path, named: str | None, options: Mapping[str, Any]) -> Pat
     if "base" in options:
         return Path(options["base"])
     for place in () if named is None else (Path(named), path.parent / Path(named).name):
-        if place.exists():
+        if is_present(place):
             return place
     what = "does not hold the model that it is for" + (f", {named}" if named else "")
     raise missing_option(str(path), what, "base=PATH")
@@ -122,7 +122,7 @@ def _find_base(path: Path, named: str | None, options: Mapping[str, Any]) -> Pat
 def _record(place: Path) -> str:
     """Return the path of the base as a config has it, and as it is found from here."""
     recorded = record_path(str(place))
-    return recorded if Path(recorded).exists() else str(place)
+    return recorded if is_present(Path(recorded)) else str(place)
 
 
 def _read_base(place: Path, load: Load) -> _Base:
@@ -145,7 +145,7 @@ def _read_base(place: Path, load: Load) -> _Base:
         what = "is neither a bundle nor a folder of Hugging Face"
         fix = "name the base of the adapter, or make a bundle of it: mypt format migrate"
         raise FormatError(Problem(str(place), "", what, fix, kind="adapter.base"))
-    options = {} if (place / "tokenizer.json").is_file() else {"tokenizer": NO_TOKENIZER}
+    options = {} if is_regular_file(place / "tokenizer.json") else {"tokenizer": NO_TOKENIZER}
     whole = hugging_face.read(place, load, options)
     file = str(place / hugging_face.CONFIG)
     hf_config, _ = read_document(place / hugging_face.CONFIG, file)

@@ -38,7 +38,7 @@ def find_base(folder: Path, adapter: Adapter, given: Path | None = None) -> Path
         OSError: It cannot be read.
     """
     places = list_places(folder, adapter) if given is None else [given]
-    found = {place: digest_weights(place) for place in places if place.exists()}
+    found = {place: digest_weights(place) for place in places if files.is_present(place)}
     for place, digest in found.items():
         if digest == adapter.base_sha256:
             return place
@@ -82,10 +82,10 @@ def digest_weights(path: Path) -> str:
 
 def list_weight_files(path: Path) -> list[Path]:
     """Return the files with the weights; of a format whose files mypt does not know, all files."""
-    if path.is_file():
+    if files.is_regular_file(path):
         return [path]
     known = sorted(file for form in ("*.pt", "*.safetensors", "*.bin") for file in path.glob(form))
-    return known or sorted(file for file in path.rglob("*") if file.is_file())
+    return known or sorted(file for file in path.rglob("*") if files.is_regular_file(file))
 
 
 def base_problems(

@@ -10,6 +10,7 @@ from mypt.format.errors import FormatError, Problem, has_errors
 from mypt.format.readers.shared.peek import peek_dict
 from mypt.format.readers.shared.wrappers import unwrap_names
 from mypt.format.schema.check import check_document
+from mypt.format.storage.files import is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +34,10 @@ _STEP = re.compile(r"gpt_step_(\d+)\.pt")
 
 def find_file(path: Path) -> Path | None:
     """Return the file to read: `path` itself, or the one MyPT would have opened in that folder."""
-    if path.is_file():
+    if is_regular_file(path):
         return path
     for name in NAMES:
-        if (path / name).is_file():
+        if is_regular_file(path / name):
             return path / name
     steps = {
         int(m[1]): file for file in path.glob("gpt_step_*.pt") if (m := _STEP.fullmatch(file.name))

@@ -22,7 +22,7 @@ GOLD = "gold_selection_state.json"
 
 def recognises(path: Path) -> bool:
     """Return whether this is a folder of version 1."""
-    if not (path / files.CONFIG).is_file() or not (path / files.MODEL).is_file():
+    if not all(files.is_regular_file(path / name) for name in (files.CONFIG, files.MODEL)):
         return False
     try:
         config, _ = files.read_document(path / files.CONFIG, files.CONFIG)

@@ -59,7 +59,7 @@ _AMP = {"bfloat16": {"amp_dtype": "bf16"}, "float16": {"amp_dtype": "fp16"}}
 
 def recognises(path: Path) -> bool:
     """Return whether a file, or the `ckpt.pt` of a folder, was written by nanoGPT."""
-    file = path / FILE if path.is_dir() else path
+    file = path / FILE if files.is_folder(path) else path
     contents = peek_dict(file, KEYS, ("model", "model_args"))
     return contents is not None and not contents["model_args"].keys() >= LLAMA2_C
 
@@ -70,7 +70,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     Raises:
         FormatError: It is damaged, does not match its config, or its characters are unknown.
     """
-    path = path / FILE if path.is_dir() else path
+    path = path / FILE if files.is_folder(path) else path
     file = str(path)
     contents = load(path)
     settings, args = contents.get("config") or {}, contents["model_args"]
@@ -177,7 +177,7 @@ def _find_tokenizer(
     if "chars" in options:
         return make_char_document(options["chars"], config.vocab_size, "--option chars", report)
     meta = Path(options["meta"]) if "meta" in options else path.with_name(META)
-    if "meta" in options or meta.exists():
+    if "meta" in options or files.is_present(meta):
         return _read_meta(meta, config.vocab_size, report)
     if config.vocab_size in _GPT2_SIZES:
         report.append(f"no {META}: GPT-2's tokenizer is used, as in nanoGPT")

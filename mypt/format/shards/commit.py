@@ -62,7 +62,7 @@ class ShardsWriter:
             FormatError: The record of the previous one is damaged, or has the highest number.
         """
         with raising_save_errors(self.folder):
-            if not self.folder.is_dir():
+            if not files.is_folder(self.folder):
                 self.folder.mkdir()
                 sync_folder(self.folder.parent)
             before = read_record(self.folder)
@@ -150,7 +150,7 @@ def remove_shards(folder: Path) -> None:
     """
     removed = folder.with_name(f".{folder.name}.mypt-removed")
     shutil.rmtree(removed, ignore_errors=True)  # what a process has left that was killed here
-    if not (folder / RECORD).exists():
+    if not files.is_present(folder / RECORD):
         return
     with suppress(OSError):
         if not folder.is_symlink() and all(map(_is_own, folder.iterdir())):
@@ -167,7 +167,9 @@ def remove_shards(folder: Path) -> None:
 def _is_own(path: Path) -> bool:
     if path.name in (RECORD, partial_path(path.with_name(RECORD)).name):
         return True
-    if not path.is_dir() or not any(found == path for _, found in find_generations(path.parent)):
+    if not files.is_folder(path):
+        return False
+    if all(found != path for _, found in find_generations(path.parent)):
         return False
     return all(is_own_name(inner.name) for inner in path.iterdir())
 

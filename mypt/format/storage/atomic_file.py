@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from mypt.format.errors import LockedError
+from mypt.format.storage.files import is_folder
 from mypt.format.storage.lock import LOCK_FILE, file_lock
 from mypt.format.storage.operating_system import replace_file, sync_file, sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
@@ -89,7 +90,7 @@ def remove_leftover(target: Path, suffix: str) -> None:
     A process that is killed right after what it made got its name leaves one beside that, which no
     later process takes over, since they refuse a target that is there.
     """
-    if _workplace_path(target, suffix).is_dir():
+    if is_folder(_workplace_path(target, suffix)):
         with suppress(LockedError, OSError), open_workplace(target, suffix):
             pass  # to hold it empties it, and to leave it removes it
 
@@ -100,7 +101,7 @@ def _workplace_path(target: Path, suffix: str) -> Path:
 
 def _empty(work: Path) -> None:
     for path in work.iterdir():
-        if path.is_dir() and not path.is_symlink():
+        if is_folder(path) and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != LOCK_FILE:
             path.unlink()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.documents.manifest import FileRecord, Manifest
 from mypt.format.errors import FormatError, MyptError, Problem, SaveError
-from mypt.format.storage.files import MANIFEST
+from mypt.format.storage.files import MANIFEST, is_folder, is_present
 from mypt.format.storage.generations import (
     drop_marker_name,
     find_tagged_files,
@@ -59,7 +59,7 @@ def open_for_writing(folder: Path, *, no_lock: bool = False) -> Iterator[BundleW
     """
     with ExitStack() as stack:
         try:
-            if not folder.is_dir():
+            if not is_folder(folder):
                 stack.callback(_remove_if_empty, folder)
                 _make_folder(folder)
             warning = stack.enter_context(bundle_lock(folder, no_lock=no_lock))
@@ -204,7 +204,7 @@ def clean_up(folder: Path, manifest: Manifest | None) -> None:
 def finish_interrupted_commit(folder: Path, *, no_lock: bool = False) -> None:
     """Finish an interrupted commit, as far as that is possible now."""
     with suppress(MyptError, OSError):  # if another process is writing there, it will do it
-        if any(find_tagged_files(folder)) or (folder / LOCK_FILE).exists():
+        if any(find_tagged_files(folder)) or is_present(folder / LOCK_FILE):
             with open_for_writing(folder, no_lock=no_lock):
                 clean_up(folder, read_manifest(folder))
 
@@ -252,7 +252,7 @@ def write_file(path: Path, content: Content) -> FileRecord:
 
 
 def _make_folder(folder: Path) -> None:
-    if not folder.parent.is_dir():
+    if not is_folder(folder.parent):
         _make_folder(folder.parent)
     folder.mkdir(exist_ok=True)
     sync_folder(folder.parent)

@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.storage.files import HIDDEN_FOLDER, MANIFEST
+from mypt.format.storage.files import HIDDEN_FOLDER, MANIFEST, is_folder
 from mypt.format.storage.generations import find_tagged_files, read_manifest
 from mypt.format.storage.lock import LOCK_FILE, MAX_NOTE_BYTES, parse_owner
 from mypt.format.storage.operating_system import is_running
@@ -28,10 +28,10 @@ def find_leftovers(folder: Path) -> Iterator[Problem]:
     Raises:
         OSError: A folder cannot be listed.
     """
-    if folder.is_dir():
+    if is_folder(folder):
         yield from _find_tagged(folder)
         yield from _find_lock(folder / LOCK_FILE, folder)
-    if folder.parent.is_dir():
+    if is_folder(folder.parent):
         for path in sorted(folder.parent.iterdir()):
             found = HIDDEN_FOLDER.fullmatch(path.name)
             if found and found[1] == folder.name:

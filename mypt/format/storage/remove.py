@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, SaveError
 from mypt.format.storage.commit import clean_up, open_for_writing
-from mypt.format.storage.files import MANIFEST
+from mypt.format.storage.files import MANIFEST, is_present
 from mypt.format.storage.generations import read_manifest
 from mypt.format.storage.lock import LOCK_FILE
 from mypt.format.storage.operating_system import LOCK_STAYS, sync_folder
@@ -46,7 +46,7 @@ def remove_bundle(folder: Path, *, no_lock: bool = False) -> bool:
         with open_for_writing(folder, no_lock=no_lock):
             if not _holds_only_bundle(folder):
                 return False
-            if removed.exists():
+            if is_present(removed):
                 _delete(removed)
             if not LOCK_STAYS:
                 folder.rename(removed)

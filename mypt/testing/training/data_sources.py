@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.data.sources.input_source import InputSource, SourceDocuments
 from mypt.format.errors import DataError
+from mypt.format.storage.files import is_regular_file
 from mypt.plugins.contracts.data_source import DataSourceFactory
 from mypt.testing.expectations import check_fields, check_options, checking_results, during, expect
 from mypt.testing.updates import check_current
@@ -57,7 +58,7 @@ def check_data_source(
         expect(_read(factory, place, given) == documents, "a second pass has other documents")
     with tempfile.TemporaryDirectory() as work:
         _check_others(factory, Path(work))
-        if place.is_file():
+        if is_regular_file(place):
             _check_compressed(factory, place, given, documents, Path(work))
             _check_damaged(factory, place, given, Path(work))
     return documents

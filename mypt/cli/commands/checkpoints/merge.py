@@ -15,6 +15,7 @@ from mypt.cli.options.readers import base_option, parse_options, reader_options
 from mypt.cli.options.values.suggested import FOLDER
 from mypt.cli.standard_output import optional_output
 from mypt.cli.terminal import echo
+from mypt.format.storage.files import is_folder, is_present
 
 
 @click.command("merge", cls=Command)
@@ -34,7 +35,7 @@ def command(
     from mypt.format.errors import Problem, UsageError
 
     source, target = find_checkpoint(model_name), Path(output)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    if is_present(target) and (not is_folder(target) or any(target.iterdir())):
         what, fix = "exists already and is not an empty folder", "name another one"
         raise UsageError(Problem(output, "", what, fix, kind="merge.output"))
     model = open_model(source, open_plugins(), parse_options(options), device="cpu", base=base)

@@ -31,7 +31,7 @@ def check_absent(output: Path) -> None:
     Raises:
         DataError: It is a file, or a folder that is not empty.
     """
-    if output.exists() and (output.is_file() or any(output.iterdir())):
+    if files.is_present(output) and (files.is_regular_file(output) or any(output.iterdir())):
         remove_leftover(output, _WORKPLACE)
         what, fix = "already exists and is not empty", "name another folder"
         raise DataError(Problem(str(output), "", what, fix, kind="data.exists"))
@@ -49,7 +49,7 @@ def new_folder(output: Path) -> Iterator[Path]:
         folder = work / output.name
         folder.mkdir()
         yield folder
-        if output.exists():
+        if files.is_present(output):
             output.rmdir()
         folder.rename(output)
         sync_folder(output.parent)

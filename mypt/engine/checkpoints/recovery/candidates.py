@@ -33,10 +33,10 @@ def list_candidates(folder: Path, kinds: tuple[CopyKind, ...] = (CopyKind.GOLD,)
         folder: The model; it may be missing.
         kinds: The other kinds of copies.
     """
-    if not folder.parent.is_dir():
+    if not files.is_folder(folder.parent):
         return []
     places = [*find_numbered_folders(folder).values(), *(kind.path(folder) for kind in kinds)]
-    states = {path: read_recorded_state(path) for path in places if path.is_dir()}
+    states = {path: read_recorded_state(path) for path in places if files.is_folder(path)}
     run = read_recorded_state(folder).get("run_id")
     own = {path: state for path, state in states.items() if _is_copy(state, folder, run)}
     if run is None and own:
@@ -56,7 +56,7 @@ def naming_copies(folder: Path, plugins: Plugins) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        if not folder.is_dir() or not are_damage(error.problems):
+        if not files.is_folder(folder) or not are_damage(error.problems):
             raise
         for path in list_candidates(folder, SINGLE):
             copy = examine_condition(path, plugins)

@@ -13,6 +13,7 @@ from mypt.engine.checkpoints.write import WRITTEN_BY
 from mypt.format.bundle.write import copy_bundle
 from mypt.format.errors import FormatError, Problem
 from mypt.format.storage.commit import open_for_writing
+from mypt.format.storage.files import is_present
 from mypt.format.storage.generations import CHANGING, read_manifest_bytes
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.format.storage.succession import set_aside, successor_path, take_place
@@ -95,7 +96,7 @@ class FallBack:
             made.append(self._make_successor(no_lock=no_lock))
 
         try:
-            if self.folder.exists():
+            if is_present(self.folder):
                 set_aside(self.folder, make, self._take_place, no_lock=no_lock)
             else:
                 make()
@@ -119,7 +120,7 @@ class FallBack:
         )
         place = successor_path(self.folder)
         with raising_save_errors(place):
-            if place.exists():
+            if is_present(place):
                 shutil.rmtree(place)
             with open_for_writing(place, no_lock=no_lock) as writer:
                 return copy_bundle(self.bundle, writer, state, written_by=WRITTEN_BY)

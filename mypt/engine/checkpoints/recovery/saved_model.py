@@ -107,7 +107,7 @@ def check_tensors(opened: Opened) -> None:
 
 def explain_remains(folder: Path) -> Problem | None:
     """Return what is wrong with a folder that holds a part of a saved model, and no checkpoint."""
-    remains = [name for name in _REMAINS if (folder / name).exists()]
+    remains = [name for name in _REMAINS if files.is_present(folder / name)]
     if not remains:
         return None
     what = f"holds {' and '.join(remains)}, but no config.json"
@@ -122,13 +122,13 @@ def missing_problem(folder: Path) -> Problem:
 
 def _ensure_own_format(opened: Opened) -> None:
     """Raise if a save would replace files of another program, such as its `config.json`."""
-    if opened.path.is_file():
+    if files.is_regular_file(opened.path):
         what = "is a file, where the folder of the model would be written"
         fix = f"name a new model, and its first weights by --init_from_model {opened.path}"
         raise UsageError(Problem(str(opened.path), "", what, fix, kind="checkpoint.foreign"))
     if classify(opened.path) in ("bundle", "version_1"):
         return
-    taken = [name for name in files.BUNDLE_FILES if (opened.path / name).exists()]
+    taken = [name for name in files.BUNDLE_FILES if files.is_present(opened.path / name)]
     if taken:
         what = f"is another program's folder, whose {taken[0]} would be written over"
         fix = f"make a bundle of it first: mypt format migrate {opened.path}"

@@ -19,6 +19,7 @@ from mypt.engine.training.setup.first_notices import (
 )
 from mypt.format.errors import LockedError
 from mypt.format.rules.plugin_settings import SINKS
+from mypt.format.storage.files import is_present
 from mypt.plugins.contracts.sink import RunInfo
 from mypt.plugins.selection import select_options
 
@@ -83,7 +84,7 @@ def _lock_log(
     if state.run_id is None or job.training.log_file is not None:
         return log, stack.enter_context(lock_log(log, no_lock=job.no_lock))
     beside = log_file_beside(log, state.run_id)
-    if not beside.exists():
+    if not is_present(beside):
         with suppress(LockedError):
             return log, stack.enter_context(lock_log(log, no_lock=job.no_lock))
     return beside, stack.enter_context(lock_log(beside, no_lock=job.no_lock))

@@ -93,10 +93,10 @@ def check_log_file(log: Path, training: TrainingConfig, folder: Path | None) -> 
     """
     if folder is not None and _is_bundle_file(log, folder):
         raise log_file_error(log, "is the place of a file of a checkpoint")
-    if log.exists():
+    if files.is_present(log):
         there = log.stat()
         for name, file in _list_inputs(training):
-            if file.exists() and samestat(file.stat(), there):
+            if files.is_present(file) and samestat(file.stat(), there):
                 raise log_file_error(log, f"is an input of this run ({name})")
     check_is_log(log)
 
@@ -125,7 +125,7 @@ def _list_inputs(training: TrainingConfig) -> Iterator[tuple[str, Path]]:
 
 def _list_texts(field: str, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
     for name in names:
-        if Path(name).is_dir():
+        if files.is_folder(Path(name)):
             yield from ((field, file.path) for file in resolve_inputs([name]))
         else:
             yield field, Path(name)
@@ -196,7 +196,7 @@ def _snapshots_to_come(state: TrainingState, folder: Path, decay_step: int | Non
 
 
 def _folder_size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
+    return sum(file.stat().st_size for file in folder.glob("*") if files.is_regular_file(file))
 
 
 def _check_save(

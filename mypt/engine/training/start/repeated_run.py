@@ -22,7 +22,7 @@ from mypt.engine.training.start.run_inputs import (
 )
 from mypt.format.errors import Problem, UsageError
 from mypt.format.open import open_checkpoint
-from mypt.format.storage.files import TRAINING_STATE
+from mypt.format.storage.files import TRAINING_STATE, is_present
 from mypt.plugins.requirements import check_run
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def start_again(request: TrainRequest, opened: Opened, plugins: Plugins, world: 
 
 
 def _ensure_repeatable(run: ResolvedRun, opened: Opened, folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
+    if is_present(folder) and any(folder.iterdir()):
         what, fix = "is not empty, and a run that is done again begins a new model", "name another"
         raise UsageError(Problem("", "model_name", f"{folder} {what}", fix, kind="rerun"))
     field, file = field_with_stdin(run.training), str(opened.path / TRAINING_STATE)

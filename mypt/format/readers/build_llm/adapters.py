@@ -12,6 +12,7 @@ from mypt.format.documents.config_parts.adapter import Adapter
 from mypt.format.documents.convert import to_recorded_document
 from mypt.format.errors import FormatError, Problem
 from mypt.format.readers.adapters.convert import Product, convert
+from mypt.format.storage.files import is_present
 from mypt.format.storage.recorded_paths import record_path
 from mypt.format.tensors.info import TensorInfo
 from mypt.format.tensors.transforms import have_equal_bits, transpose
@@ -93,7 +94,7 @@ def make_adapter(
         rank=found.rank,
         alpha=found.alpha,
         targets=found.targets,
-        base=recorded if Path(recorded).exists() else base,
+        base=recorded if is_present(Path(recorded)) else base,
         base_sha256=digest_weights(Path(base)),
     )
     return to_recorded_document(config.with_adapter(adapter)), found.tensors

@@ -147,7 +147,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
 
 
 def _find_snapshot(path: Path) -> Path | None:
-    if not path.is_dir():
+    if not files.is_folder(path):
         return path
     found = list(path.glob(PATTERN))
     return found[0] if len(found) == 1 else None
@@ -224,7 +224,7 @@ def _find_tokenizer(
     if method == "custom_bpe":
         beside = path.with_name(TOKENIZER)
         given = Path(options["tokenizer_json"]) if "tokenizer_json" in options else beside
-        if not given.is_file():
+        if not files.is_regular_file(given):
             what = f"was trained with its own vocabulary, and {given} does not exist"
             raise missing_option(
                 str(path), what, f"tokenizer_json={TOKENIZER}", f"tokenizer={NO_TOKENIZER}"

@@ -62,7 +62,7 @@ def read_likeness(path: Path, options: Mapping[str, Any]) -> Likeness:
     Raises:
         FormatError: It is no JSON, or of none of the programs.
     """
-    path = path / files.CONFIG if path.is_dir() else path
+    path = path / files.CONFIG if files.is_folder(path) else path
     file = str(path)
     try:
         document, _ = files.read_document(path, file)

@@ -19,6 +19,7 @@ from mypt.format.readers.shared.fields import make_unsupported_error
 from mypt.format.readers.shared.tensor_map import find_sources, make_config, map_tensors
 from mypt.format.readers.shared.tensor_source import take_tensor
 from mypt.format.readers.shared.vocabulary import NO_TOKENIZER, TOKENIZER_OPTION
+from mypt.format.storage.files import is_regular_file
 from mypt.format.tensors.gguf.block_types import BY_NAME
 from mypt.format.tensors.gguf.header import is_gguf
 from mypt.format.tensors.gguf.load import describe, load, read_small
@@ -44,7 +45,7 @@ _INSTALL = "install a plugin that reads it"
 def recognises(path: Path) -> bool:
     """Return whether this is a GGUF file, of any architecture."""
     try:
-        return path.is_file() and is_gguf(path, str(path))
+        return is_regular_file(path) and is_gguf(path, str(path))
     except (FormatError, OSError):
         return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mypt.format.storage.files import read_document
+from mypt.format.storage.files import is_regular_file, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +25,8 @@ def read_companions(path: Path, hf_config: Mapping[str, Any]) -> dict[str, Any]:
         OSError: It cannot be read.
     """
     files = {name: path / f"{name}.json" for name in _NAMES}
-    found = {n: read_document(file, str(file))[0] for n, file in files.items() if file.is_file()}
+    found = {
+        n: read_document(file, str(file))[0] for n, file in files.items() if is_regular_file(file)
+    }
     ends = {name: hf_config[name] for name in _ENDS if hf_config.get(name) is not None}
     return {"generation_config": ends, **found} if ends else found

@@ -13,7 +13,7 @@ from mypt.format.readers.hugging_face.tokenizer.folder import has_tokenizer, rea
 from mypt.format.readers.hugging_face.trainer.checkpoint import read_training
 from mypt.format.readers.hugging_face.weights import load_folder
 from mypt.format.readers.shared.vocabulary import NO_TOKENIZER, TOKENIZER_OPTION
-from mypt.format.storage.files import read_document
+from mypt.format.storage.files import is_regular_file, read_document
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ CONFIG = "config.json"
 
 def recognises(path: Path) -> bool:
     """Return whether this is a Hugging Face folder, of any model family."""
-    if not (path / CONFIG).is_file():
+    if not is_regular_file(path / CONFIG):
         return False
     try:
         hf_config, _ = read_document(path / CONFIG, CONFIG)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mypt.format.documents.special_tokens import END_OF_TEXT, END_OF_TEXT_ID
 from mypt.format.errors import FormatError, Problem
 from mypt.format.readers.shared.vocabulary import BPE_PACKAGE
+from mypt.format.storage.files import is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -67,9 +68,9 @@ def read_chat_templates(path: Path, tokenizer_config: Mapping[str, Any]) -> dict
         FormatError: A file is not UTF-8.
         OSError: It cannot be read.
     """
-    files = {DEFAULT: path / TEMPLATE_FILE} if (path / TEMPLATE_FILE).is_file() else {}
+    files = {DEFAULT: path / TEMPLATE_FILE} if is_regular_file(path / TEMPLATE_FILE) else {}
     more = sorted((path / TEMPLATE_FOLDER).glob("*.jinja"))
-    files |= {file.stem: file for file in more if file.is_file()}
+    files |= {file.stem: file for file in more if is_regular_file(file)}
     if files:
         return {name: _read_template(file) for name, file in files.items()}
     return dict(list_templates(tokenizer_config.get("chat_template")))

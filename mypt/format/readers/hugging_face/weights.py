@@ -12,6 +12,7 @@ from mypt.format.readers.unread.programs import ADAPTER, ADAPTER_CONFIG, make_pr
 from mypt.format.storage.files import (
     find_misnamed,
     is_file_name,
+    is_regular_file,
     misnamed_problem,
     open_regular,
     read_document,
@@ -55,9 +56,9 @@ def load_folder(path: Path, load: Load) -> FolderWeights:
         FormatError: There are none, one is damaged or missing, holds something other than tensors,
             the index does not fit the files, or an adapter changes them.
     """
-    if (path / ADAPTER_CONFIG).is_file():  # peft would add it to these weights
+    if is_regular_file(path / ADAPTER_CONFIG):  # peft would add it to these weights
         raise FormatError(make_problem(ADAPTER, str(path)))
-    found = next((path / name for name in NAMES if (path / name).is_file()), None)
+    found = next((path / name for name in NAMES if is_regular_file(path / name)), None)
     if found is None:
         _raise_missing(path)
     if found.name in SINGLE_FILES:

@@ -49,9 +49,9 @@ def recognises(path: Path) -> bool:
 
     A damaged file counts where its name and the config beside it are litgpt's.
     """
-    if path.is_dir():
-        return (path / WEIGHTS).exists() and (path / CONFIG).is_file()
-    if path.name == WEIGHTS and path.is_file() and path.with_name(CONFIG).is_file():
+    if files.is_folder(path):
+        return files.is_present(path / WEIGHTS) and files.is_regular_file(path / CONFIG)
+    if path.name == WEIGHTS and all(map(files.is_regular_file, (path, path.with_name(CONFIG)))):
         return True
     contents = peek_dict(path, ())
     if contents is None:
@@ -68,7 +68,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
     Raises:
         FormatError: It is damaged, has no config, or mypt's config cannot express the model.
     """
-    weights = path / WEIGHTS if path.is_dir() else path
+    weights = path / WEIGHTS if files.is_folder(path) else path
     file, settings = str(weights), weights.with_name(CONFIG)
     held = complete(_read_config(settings), str(settings))
     fields = convert_config(held, str(settings))
@@ -113,7 +113,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _open_weights(path: Path, load: Load) -> Mapping[str, Any]:
     file = str(path)
-    if path.is_dir():
+    if files.is_folder(path):
         what = "is a folder of shards, as litgpt saves them on several devices"
         fix = "make one file of them: litgpt convert_pretrained_checkpoint"
         raise make_unsupported_error(file, "", what, fix)

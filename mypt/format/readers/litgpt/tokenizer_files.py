@@ -16,6 +16,7 @@ from mypt.format.readers.shared.vocabulary import (
 )
 from mypt.format.readers.tokenizers.sentencepiece import make_sentencepiece
 from mypt.format.readers.tokenizers.sentencepiece_file import read_sentencepiece
+from mypt.format.storage.files import is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +43,9 @@ def read_tokenizer(folder: Path, vocab_size: int, report: list[str]) -> dict[str
     """
     companions = read_companions(folder, {})
     named = companions.get(TOKENIZER_CONFIG, {})
-    if (folder / TOKENIZER).is_file():
+    if is_regular_file(folder / TOKENIZER):
         document = read_hugging_face_document(folder / TOKENIZER, vocab_size, report)
-    elif (folder / SENTENCEPIECE).is_file():
+    elif is_regular_file(folder / SENTENCEPIECE):
         name = str(folder / SENTENCEPIECE)
         held = read_sentencepiece(folder / SENTENCEPIECE, name)
         made = make_sentencepiece(held, name, finds_marks=False)

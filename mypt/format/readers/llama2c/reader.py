@@ -31,6 +31,7 @@ from mypt.format.readers.shared.tensor_map import (
 from mypt.format.readers.shared.tensor_source import TensorSource
 from mypt.format.readers.shared.tied_head import describe_untied, is_tied
 from mypt.format.readers.shared.wrappers import unwrap_names
+from mypt.format.storage.files import is_folder
 from mypt.format.version import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def read(path: Path, load: Load, options: Mapping[str, Any]) -> Checkpoint:
 
 
 def _find_file(path: Path) -> Path | None:
-    if path.is_dir():
+    if is_folder(path):
         return next((f for n in (_CKPT, MODEL) if (f := _find_file(path / n))), None)
     contents = peek_dict(path, nanogpt.KEYS, ("model", "model_args"))
     if contents is not None and contents["model_args"].keys() >= nanogpt.LLAMA2_C:

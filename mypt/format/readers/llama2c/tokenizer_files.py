@@ -16,6 +16,7 @@ from mypt.format.readers.shared.vocabulary import NO_TOKENIZER, convert_hugging_
 from mypt.format.readers.tokenizers.llama2c_vocabulary import read_llama2c_vocabulary
 from mypt.format.readers.tokenizers.sentencepiece import make_sentencepiece
 from mypt.format.readers.tokenizers.sentencepiece_file import read_sentencepiece
+from mypt.format.storage.files import is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -74,7 +75,7 @@ def _find_vocabulary(
             raise FormatError(Problem(str(chosen), "", what, fix, kind="foreign.vocabulary"))
         return chosen, held
     for path in _list_candidates(file, vocab_size):
-        if path != file and path.is_file():
+        if path != file and is_regular_file(path):
             held = _read(path)
             if len(held.pieces) == vocab_size:
                 return path, held

@@ -28,16 +28,16 @@ def explain_unknown(path: Path) -> FormatError | None:
     No reader recognises a damaged file, so only its name shows what it was meant to be. A data set,
     which is none either, is told as what it is.
     """
-    if not path.exists():
+    if not files.is_present(path):
         what, fix = "does not exist", "name a checkpoint"
         return FormatError(Problem(str(path), "", what, fix, kind="file.missing"))
     try:
         config, file = path / files.CONFIG, find_file(path)
-        if path.is_dir() and (problems := _explain_folder(path)):
+        if files.is_folder(path) and (problems := _explain_folder(path)):
             return FormatError(*problems)
-        if config.is_file():
+        if files.is_regular_file(config):
             files.read_document(config, str(config))
-        if path.is_file() and (problem := _explain_file(path, str(path))):
+        if files.is_regular_file(path) and (problem := _explain_file(path, str(path))):
             return FormatError(problem)
         if file is not None and file.suffix.lower() in files.WEIGHTS:
             weights_file.describe_weights(file, str(file))
@@ -57,7 +57,7 @@ def _explain_folder(folder: Path) -> list[Problem]:
     for name, right in files.find_misnamed(folder, _NAMES).items():
         problems.append(files.misnamed_problem(folder / name, right))
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in files.WEIGHTS and path.is_file():
+        if path.suffix.lower() in files.WEIGHTS and files.is_regular_file(path):
             with collecting(problems, str(path)):
                 weights_file.describe_weights(path, str(path))
     if not problems and (program := programs.explain_folder(folder, str(folder))):

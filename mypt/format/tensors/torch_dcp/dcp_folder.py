@@ -12,7 +12,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, cast
 
 from mypt.format.errors import FormatError, Problem
-from mypt.format.storage.files import open_regular
+from mypt.format.storage.files import is_regular_file, open_regular
 from mypt.format.tensors.info import ITEM_BYTES, DeferredTensor, TensorInfo, contiguous_stride
 from mypt.format.tensors.pt_file import (
     MAX_CHECKED_BYTES,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def holds_metadata(path: Path) -> bool:
     """Return whether this is a folder with the file of metadata, sound or not."""
-    return (path / METADATA).is_file()
+    return is_regular_file(path / METADATA)
 
 
 def is_dcp_folder(path: Path) -> bool:

@@ -14,7 +14,7 @@ from mypt.format.errors import FormatError, Problem
 from mypt.format.readers.hugging_face.text_rules import TOKENIZER_CONFIG, text_of
 from mypt.format.readers.tokenizers.parts import make_added_token
 from mypt.format.schema.messages import json_pointer
-from mypt.format.storage.files import read_document
+from mypt.format.storage.files import is_regular_file, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -68,7 +68,7 @@ def read_declared_tokens(path: Path, config: Mapping[str, Any]) -> DeclaredToken
     file = str(path / f"{TOKENIZER_CONFIG}.json")
     listed = config.get("added_tokens_decoder")
     old: Mapping[str, Any] = {}
-    if listed is None and (path / SPECIAL).is_file():
+    if listed is None and is_regular_file(path / SPECIAL):
         old, _ = read_document(path / SPECIAL, str(path / SPECIAL))
     by_id = {} if listed is None else dict(_list_by_id(listed, file))
     named = {name: config.get(name) for name in _list_roles(config)}
@@ -80,7 +80,7 @@ def read_declared_tokens(path: Path, config: Mapping[str, Any]) -> DeclaredToken
         if value is not None
     }
     more = [*_list_more(config, file), *_list_more(old, str(path / SPECIAL))]
-    if listed is None and (path / ADDED).is_file():
+    if listed is None and is_regular_file(path / ADDED):
         special = {token["content"] for token in (*roles.values(), *more)}
         by_id = dict(_read_added(path / ADDED, special))
     same = {token["content"]: token for token in by_id.values()}

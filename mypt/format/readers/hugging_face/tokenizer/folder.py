@@ -20,6 +20,7 @@ from mypt.format.readers.shared.vocabulary import convert_hugging_face_document
 from mypt.format.readers.tokenizers.clean_up import add_clean_up
 from mypt.format.readers.tokenizers.parts import make_template
 from mypt.format.readers.tokenizers.tokenizer_json import read_tokenizer_json
+from mypt.format.storage.files import is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ _FIX = "open the model with `--option tokenizer=none`, as one of bare ids"
 
 def has_tokenizer(path: Path) -> bool:
     """Return whether a folder has a file of a tokenizer, of any kind."""
-    return any((path / name).is_file() for name in (FAST, MODEL, VOCAB, MERGES, *_OTHERS))
+    return any(is_regular_file(path / name) for name in (FAST, MODEL, VOCAB, MERGES, *_OTHERS))
 
 
 def read_tokenizer(
@@ -64,7 +65,7 @@ def read_tokenizer(
     config = companions.get(TOKENIZER_CONFIG, {})
     name = find_class(config, hf_config, str(path / f"{TOKENIZER_CONFIG}.json"))
     declared = read_declared_tokens(path, config)
-    if (path / FAST).is_file():
+    if is_regular_file(path / FAST):
         document = add_declared_tokens(read_tokenizer_json(path / FAST), declared, str(path))
     else:
         document, defaults = _read_slow_files(path, name, config)
@@ -85,11 +86,11 @@ def _read_slow_files(
     path: Path, name: str, config: Mapping[str, Any]
 ) -> tuple[dict[str, Any], Mapping[str, str]]:
     """Return the tokenizer of a folder without `tokenizer.json`, and its class's own tokens."""
-    if name in BYTE_LEVEL and all((path / file).is_file() for file in (VOCAB, MERGES)):
+    if name in BYTE_LEVEL and all(is_regular_file(path / file) for file in (VOCAB, MERGES)):
         return read_byte_level(path, BYTE_LEVEL[name], config), BYTE_LEVEL[name].tokens
-    if name not in BYTE_LEVEL and (path / MODEL).is_file():
+    if name not in BYTE_LEVEL and is_regular_file(path / MODEL):
         return read_pieces(path, name, config)
-    files = [file for file in (VOCAB, MERGES, MODEL, *_OTHERS) if (path / file).is_file()]
+    files = [file for file in (VOCAB, MERGES, MODEL, *_OTHERS) if is_regular_file(path / file)]
     what = f"has the tokenizer {name} in {' and '.join(files)}, which mypt does not read"
     raise FormatError(Problem(str(path), "", what, _FIX, kind="foreign.vocabulary"))
 

@@ -70,7 +70,7 @@ def read_training(path: Path, model_type: str, model: ForeignModel, load: Load) 
         model: The model.
         load: Opens files of weights.
     """
-    if not (path / STATE).is_file():
+    if not files.is_regular_file(path / STATE):
         return Training()
     try:
         progress = _read_progress(path / STATE, str(path / STATE))
@@ -79,7 +79,7 @@ def read_training(path: Path, model_type: str, model: ForeignModel, load: Load) 
     file = path / OPTIMIZER
 
     def arranged() -> tuple[dict[str, Any], dict[str, Any]] | None:
-        if not file.is_file():
+        if not files.is_regular_file(file):
             _check_other_forms(path)
             return None
         order = order_names(model.held, model_type, str(file))
