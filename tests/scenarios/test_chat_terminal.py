@@ -68,7 +68,13 @@ def start(tmp_path):
         process = subprocess.Popen(
             [sys.executable, "-m", "mypt", *arguments, *ENDLESS],
             cwd=tmp_path,
-            env={**os.environ, "HOME": str(tmp_path), "TERM": "dumb", "PYTHONWARNINGS": "ignore"},
+            env={
+                **os.environ,
+                "HOME": str(tmp_path),
+                "TERM": "dumb",
+                "PYTHONWARNINGS": "ignore",
+                "OMP_NUM_THREADS": "1",
+            },
             stdin=slave,
             stdout=slave,
             stderr=slave,
