@@ -22,9 +22,12 @@ def main() -> NoReturn:
     place = find_other()
     if place is not None:
         sys.exit(SHADOWED.format(place=place))
-    from mypt.cli.main import main
+    try:
+        from mypt.cli.main import main
 
-    main()
+        main()
+    except KeyboardInterrupt:  # before a command began, or after it ended
+        sys.exit("interrupted")
 
 
 def find_other() -> Path | None:

@@ -35,7 +35,11 @@ class Command:
 
     def __init__(self, *words, cwd=".", env=None, arm=lambda: None):
         """Begin with the arguments of `mypt`; `arm` is called in the copy before it runs."""
-        self.pid, self.said = forked(partial(_run, words, Path(cwd), env or {}, arm))
+        _let_ctrl_c(signal.SIG_BLOCK)  # until mypt runs: what is copied here would take it
+        try:
+            self.pid, self.said = forked(partial(_run, words, Path(cwd), env or {}, arm))
+        finally:
+            _let_ctrl_c(signal.SIG_UNBLOCK)
         self.code = None
 
     def send(self, number):
@@ -51,6 +55,10 @@ class Command:
         return rest
 
 
+def _let_ctrl_c(how):
+    signal.pthread_sigmask(how, {signal.SIGINT})
+
+
 def _run(words, cwd, env, arm, writer):
     """Run it in this process, which is used for nothing else; give its exit code."""
     for stream, descriptor in (("stdout", 1), ("stderr", 2)):
@@ -63,9 +71,13 @@ def _run(words, cwd, env, arm, writer):
     warnings.simplefilter("error")
     arm()
     try:
+        _let_ctrl_c(signal.SIG_UNBLOCK)
         return run(mypt_group, "mypt", [str(word) for word in words])
     except SystemExit as end:
         return end.code
+    except KeyboardInterrupt:  # as `mypt_lm.py` does
+        sys.stderr.write("interrupted\n")
+        return 1
     except BaseException:
         traceback.print_exc()
         return 1
