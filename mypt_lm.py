@@ -19,10 +19,10 @@ SHADOWED = (
 
 def main() -> NoReturn:
     """Run `mypt`, unless another package of that name is in its place."""
-    place = find_other()
-    if place is not None:
-        sys.exit(SHADOWED.format(place=place))
     try:
+        place = find_other()
+        if place is not None:
+            sys.exit(SHADOWED.format(place=place))
         from mypt.cli.main import main
 
         main()

@@ -152,3 +152,27 @@ def test_text_that_the_system_cannot_show_ends_no_command(in_tmp, variables, pri
     )
     assert done.returncode == 0, done.stderr
     assert printed in done.stdout
+
+
+# Ctrl-C while the libraries load that a command needs.
+EARLY = """
+import os, runpy, signal, sys
+
+class Press:
+    def find_spec(self, name, path=None, target=None):
+        if name == "click":
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # these tests may run in nohup
+sys.meta_path.insert(0, Press())
+runpy.run_module(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal for itself")
+@pytest.mark.parametrize("module", ["mypt", "mypt.format"])
+def test_a_ctrl_c_before_a_command_begins_ends_with_one_line(module):
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY, module, "--help"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "interrupted\n")
