@@ -16,7 +16,7 @@ from mypt.plugins.isolation import summarize_error
 from mypt.plugins.selection import select_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mypt.engine.logging.events import Event
     from mypt.plugins.contracts.sink import LogSink, RunInfo
@@ -85,7 +85,7 @@ class EventDispatcher:
         Raises:
             SaveError: A sink says that the disk cannot take the log.
         """
-        for name, sink in list(self._sinks.items()):
+        for name, sink in self._each_sink():
             if isinstance(sink, ResumableSink):
                 try:
                     self._states[name] = check_state(sink.state())
@@ -105,7 +105,7 @@ class EventDispatcher:
             self._held.append(event)
             return
         document = event.to_json()
-        for name, sink in list(self._sinks.items()):
+        for name, sink in self._each_sink():
             try:
                 sink.emit(document)
             except SaveError:
@@ -113,10 +113,21 @@ class EventDispatcher:
             except (Exception, SystemExit) as error:  # a plugin's sink must not end a run
                 self._drop(name, error)
 
+    def _each_sink(self) -> Iterator[tuple[str, LogSink]]:
+        """Yield the sinks by name, but for those that are dropped meanwhile.
+
+        The notice that one has failed may be too much for another one.
+        """
+        for name, sink in list(self._sinks.items()):
+            if name in self._sinks:
+                yield name, sink
+
     def _drop(self, name: str, error: BaseException) -> None:
-        """Do without a sink that failed, and report it to the others."""
+        """Close a sink that failed, do without it, and report it to the others."""
         log_traceback(error)
-        del self._sinks[name]
+        sink = self._sinks.pop(name)
+        with suppress(Exception, SystemExit):  # that it failed is told already
+            sink.close()
         reason = summarize_error(error)
         self.emit(Notice(message=f"log sink {name} failed and is off: {reason}"))
 

@@ -39,6 +39,36 @@ def test_a_failing_sink_is_reported_once_and_the_others_go_on():
     assert heard == ["log sink mine failed and is off: ValueError: no disk", "one", "two", "closed"]
 
 
+def test_sinks_that_all_fail_stop_no_run_and_are_closed_once_each():
+    heard = []
+
+    class Broken:
+        def __init__(self, name):
+            self.name = name
+
+        def emit(self, event):
+            heard.append(f"{self.name} fails")
+            raise ValueError("no disk")
+
+        def state(self):
+            raise ValueError("no disk")
+
+        def close(self):
+            heard.append(f"{self.name} is closed")
+
+    dispatcher = EventDispatcher({name: Broken(name) for name in ("one", "two", "three")})
+    dispatcher.emit(events.Notice(message="hello"))
+    dispatcher.close()
+    # The notice that one has failed is what the next fails at.
+    names = ("one", "two", "three")
+    assert heard[:3] == ["one fails", "one is closed", "two fails"]
+    assert sorted(heard) == sorted(
+        f"{name} {what}" for name in names for what in ("fails", "is closed")
+    )
+    saving = EventDispatcher({name: Broken(name) for name in names})
+    assert saving.collect_states() == {}
+
+
 class Tattered:
     """Takes the events before the first evaluation, and no more."""
 
