@@ -135,6 +135,7 @@ def _write_owner(descriptor: int) -> None:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     owner = {"host": socket.gethostname(), "pid": os.getpid(), "since": since}
     os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)  # the note of the one before may have been read
     os.write(descriptor, json.dumps(owner).encode() + b"\n")
 
 

@@ -106,6 +106,22 @@ def test_a_file_system_without_locks_is_refused_unless_asked(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_locks_the_file_that_a_dead_process_left_names_who_writes_now(
+    tmp_path, monkeypatch
+):
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    left = {"host": socket.gethostname(), "pid": 4_000_000, "since": "2026-01-01T00:00:00+00:00"}
+    (tmp_path / LOCK_FILE).write_text(json.dumps(left) + "\n")
+    with bundle_lock(tmp_path, no_lock=True) as warning:
+        assert "process 4000000" in warning
+        assert json.loads((tmp_path / LOCK_FILE).read_bytes())["pid"] == os.getpid()
+
+
 def test_many_writers_hold_it_one_at_a_time(tmp_path):
     inside, most, turns = 0, 0, 0
 
