@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mypt.engine.inference.logit_processing import LogitProcessing, TextProcessors
     from mypt.engine.inference.prompt_ids import EncodedPrompt, Prompt
     from mypt.engine.language_model import LanguageModel
+    from mypt.format.documents.config import GPTConfig
     from mypt.model.decoding.generate import Step
     from mypt.model.decoding.prefix_cache import PrefixCache
     from mypt.model.decoding.rows import DrawNumbers
@@ -53,7 +54,7 @@ class TextRow:
         prompt: EncodedPrompt,
         settings: GenerationSettings,
         processors: TextProcessors,
-        block_size: int,
+        config: GPTConfig,
         sample: int = 0,
     ) -> None:
         """Begin after the prompt.
@@ -62,11 +63,11 @@ class TextRow:
             prompt: The prompt.
             settings: How it is continued.
             processors: Its logit processors.
-            block_size: Number of tokens that the model sees.
+            config: The model's.
             sample: Number of the continuation, among those of this prompt.
         """
         self.prompt = prompt
-        self.window = prompt.ids[-block_size:]
+        self.window = prompt.ids[-config.block_size :]
         self.key = _hash_prompt(prompt.ids), sample
         self.text = ""
         self.ids: list[int] = []
@@ -75,6 +76,7 @@ class TextRow:
         self.processors = processors
         self.ending = settings.ending
         self.stopped_by = processors.find_end(())
+        self._vocab_size = config.vocab_size
         self._detokenizer = prompt.begin_detokenizer(settings.ending.stop)
 
     @property
@@ -108,8 +110,14 @@ class TextRow:
             unfinished=self.processors.list_unfinished(self.ids),
             seed=settings.sampling.seed or 0,
             log_probs=tuple(self.log_probs[:n]) if settings.wanted.log_probs else None,
-            logits=torch.stack(self.logits)[:n] if settings.wanted.logits else None,
+            logits=self._stack_logits(n) if settings.wanted.logits else None,
         )
+
+    def _stack_logits(self, count: int) -> Tensor:
+        """Return the logits of the first tokens, (count, vocab_size) float32; there may be none."""
+        if count == 0:
+            return torch.empty(0, self._vocab_size)
+        return torch.stack(self.logits[:count])
 
 
 class TextStream(Iterator[str]):
@@ -195,7 +203,7 @@ def begin_row(
         read_special_tokens=settings.read_special_tokens,
     )
     processors = prepare_processing(model, settings).begin(encoded.ids)
-    return TextRow(encoded, settings, processors, model.config.block_size, sample)
+    return TextRow(encoded, settings, processors, model.config, sample)
 
 
 def _make_pieces(
@@ -246,7 +254,7 @@ def _continue_batches(
     batch_size: int,
 ) -> Iterator[Continuation]:
     rows = (
-        TextRow(prompt, settings, processing.begin(prompt.ids), model.config.block_size, number)
+        TextRow(prompt, settings, processing.begin(prompt.ids), model.config, number)
         for prompt in prompts
         for number in range(samples)
     )

@@ -214,6 +214,15 @@ def test_nothing_to_add_is_nothing_added(model):
         model.generate("the", -1)
 
 
+@pytest.mark.parametrize("options", [{"max_new_tokens": 0}, {"regex": ""}], ids=str)
+def test_the_logits_of_no_token_are_an_empty_tensor(model, options):
+    if "regex" in options:
+        pytest.importorskip("llguidance")
+    (none,) = model.generate_many(["the"], log_probs=True, logits=True, **options)
+    assert (none.ids, none.log_probs) == ((), ())
+    assert none.logits.shape == (0, model.config.vocab_size)
+
+
 def test_a_model_of_8_bits_generates_and_is_not_saved(bundle, tmp_path):
     model = mypt.load(bundle).quantize()
     assert model.generate("the", 60, seed=1) == model.generate("the", 60, seed=1)

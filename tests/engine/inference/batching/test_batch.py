@@ -69,7 +69,7 @@ def begin(model, prompt, new, options):
     )
     ids = encode_prompt(tokenizer, prompt, model.config.vocab_size)
     processors = prepare_processing(model, settings).begin(ids.ids)
-    row = TextRow(ids, settings, processors, model.config.block_size)
+    row = TextRow(ids, settings, processors, model.config)
     return RunningText(TextRequest(ids, settings), row, model.config.block_size)
 
 
