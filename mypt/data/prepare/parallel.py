@@ -104,6 +104,10 @@ def _encode_elsewhere(
                 yield from _pop_first(waiting)
         while waiting:
             yield from _pop_first(waiting)
+    except BrokenProcessPool as error:  # of the next task as well as of one that is done
+        what = "a worker process was killed, perhaps because memory ran out"
+        fix = "run the same command again with fewer workers"
+        raise DataError(Problem("", "", what, fix, kind="data.worker")) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -133,12 +137,7 @@ def _pop_first(
     waiting: deque[tuple[list[Piece], Future[_Encoded]]],
 ) -> Iterator[tuple[Piece, NDArray[np.uint32]]]:
     group, future = waiting.popleft()
-    try:
-        encoded = future.result()
-    except BrokenProcessPool as error:
-        what = "a worker process was killed, perhaps because memory ran out"
-        fix = "run the same command again with fewer workers"
-        raise DataError(Problem("", "", what, fix, kind="data.worker")) from error
+    encoded = future.result()
     start = 0
     for piece, end in zip(group, encoded.ends, strict=False):
         yield piece, encoded.ids[start:end]

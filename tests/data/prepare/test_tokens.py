@@ -1,6 +1,7 @@
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from attrs import evolve
 from mypt.data.batches.loader import GPTDataLoader
 from mypt.data.batches.tokens import TokenSource
 from mypt.data.dataset import read_shards
+from mypt.data.document_ends import DocumentEncoder
 from mypt.data.metadata import read_metadata
 from mypt.data.prepare import parallel, pieces, shard_filler
+from mypt.data.prepare.pieces import Piece
 from mypt.data.prepare.progress import PROGRESS_FILE
 from mypt.data.prepare.segments import Segment, TextFile
 from mypt.data.prepare.tokens import Preparation, prepare
@@ -123,16 +127,17 @@ def small_files(tmp_path):
 
 @pytest.fixture
 def tasks(monkeypatch):
-    """The sizes of the tasks that workers get, in texts."""
-    sizes = []
+    """The tasks that workers get, and their sizes in texts."""
+    seen = SimpleNamespace(sizes=[], futures=[])
 
     class Pool(parallel.ProcessPoolExecutor):
         def submit(self, work, *arguments):
-            sizes.append(len(arguments[-1]))
-            return super().submit(work, *arguments)
+            seen.sizes.append(len(arguments[-1]))
+            seen.futures.append(super().submit(work, *arguments))
+            return seen.futures[-1]
 
     monkeypatch.setattr(parallel, "ProcessPoolExecutor", Pool)
-    return sizes
+    return seen
 
 
 @pytest.mark.parametrize("kind", ["char", "gpt2"])
@@ -145,8 +150,8 @@ def test_small_files_share_tasks_and_give_the_same_files(
         prepare(evolve(wanted, output=tmp_path / str(workers), workers=workers), plugins)
     assert content(tmp_path / "1") == content(tmp_path / "2")
     size = sum(path.stat().st_size for path in small_files.iterdir())
-    assert sum(tasks) == 300
-    assert size / 5000 < len(tasks) < size / 3000
+    assert sum(tasks.sizes) == 300
+    assert size / 5000 < len(tasks.sizes) < size / 3000
 
 
 def test_a_text_among_small_ones_is_named_and_those_before_are_kept(wanted, plugins, small_files):
@@ -160,6 +165,26 @@ def test_a_text_among_small_ones_is_named_and_those_before_are_kept(wanted, plug
         assert message.startswith(f"{small_files / '290.txt'} line 2, column 4: ")
         kept.append(sorted((path.name, path.read_bytes()) for path in output.rglob("*.bin")))
     assert kept[0] == kept[1] != []
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["before a task", "during the last"])
+def test_a_worker_that_is_killed_is_told_of_whenever_it_is(
+    plugins, tmp_path, tasks, monkeypatch, is_early
+):
+    monkeypatch.setattr(parallel, "_GROUP_BYTES", 1)  # a task for each piece
+    encoder = DocumentEncoder.of(plugins.tokenizer("char").train("abc"))
+    file = TextFile(tmp_path / "a.txt", "a.txt", 6, "")
+
+    def read():
+        yield Piece(file, 0, 0, 3, "abc")
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        if is_early:
+            assert tasks.futures[0].exception() is not None  # the pool has noticed it
+            yield Piece(file, 0, 3, 6, "abc")
+
+    with pytest.raises(DataError, match=r"a worker process was killed.*fewer workers"):
+        list(parallel.encode_pieces(read(), encoder, tmp_path, workers=2))
 
 
 def test_uint32_is_written_when_asked_for_and_has_the_same_fingerprint(wanted, plugins, tmp_path):
