@@ -196,6 +196,7 @@ def main_format(arguments: Sequence[str] | None = None) -> NoReturn:
 def run(group: click.Group, name: str, arguments: Sequence[str] | None) -> int:
     """Run a command and return its exit code: 0 success, 1 invalid or failed, 2 wrong usage."""
     _allow_any_text()
+    _ensure_input()
     code = 0
     try:
         with checked_output():
@@ -261,6 +262,12 @@ def _allow_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
         else:
             stream.reconfigure(encoding="utf-8")
+
+
+def _ensure_input() -> None:
+    """Let a standard input that was closed from the start, as by some daemons, be an empty one."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - as long as mypt
 
 
 def _import_error_class() -> type[MyptError]:

@@ -123,6 +123,16 @@ def test_the_three_ways_to_the_format_commands_are_one(arguments, bundle):
     assert len(results) == 1, results
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="it takes a shell that closes it")
+def test_a_standard_input_that_is_closed_from_the_start_is_an_empty_one(in_tmp):
+    command = [sys.executable, "-m", "mypt", "data", "prepare", "-", "--output", "out"]
+    shell = ["sh", "-c", 'exec "$0" "$@" <&-', *command]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the standard input: is empty; name a file")
+    assert not (in_tmp / "out").exists()
+
+
 def test_a_folder_of_the_same_name_hides_no_error(in_tmp):
     (in_tmp / "mypt").mkdir()  # such as a clone; Python takes it for a part of the package
     command = [sys.executable, "-m", "mypt.format", "migrate", "nope"]

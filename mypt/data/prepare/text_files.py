@@ -14,7 +14,7 @@ from mypt.data.inputs.compression import find_compression, open_bytes
 from mypt.data.prepare.segments import TextFile, utf8_size
 from mypt.data.sources.input_source import InputSource
 from mypt.data.sources.plain_text import PLAIN_TEXT
-from mypt.format.errors import DataError, MyptError, Problem
+from mypt.format.errors import DataError, Problem
 from mypt.format.rules.plugin_settings import TEXT
 from mypt.format.storage.atomic_file import flush_to_disk, partial_path, rename_partial
 from mypt.format.storage.save_errors import raising_save_errors
@@ -37,7 +37,7 @@ def list_text_files(inputs: Sequence[str], folder: Path, choice: SourceChoice) -
 
     Args:
         inputs: Files, folders and "-", the standard input, which is saved.
-        folder: Where it is saved.
+        folder: Where it is saved, as `STDIN_FILE`.
         choice: What reads which file.
 
     Raises:
@@ -45,14 +45,10 @@ def list_text_files(inputs: Sequence[str], folder: Path, choice: SourceChoice) -
         ConfigError: An option is none of what reads the files.
         SaveError: The standard input could not be saved.
     """
-    try:
-        found = [_open(file, folder, choice) for file in resolve_inputs(inputs, choice)]
-        readers = [one.factory if one is not None else PLAIN_TEXT for _, one in found]
-        choice.check_options(readers)
-        return [_measure(file, documents) for file, documents in found]
-    except MyptError:
-        (folder / STDIN_FILE).unlink(missing_ok=True)
-        raise
+    found = [_open(file, folder, choice) for file in resolve_inputs(inputs, choice)]
+    readers = [one.factory if one is not None else PLAIN_TEXT for _, one in found]
+    choice.check_options(readers)
+    return [_measure(file, documents) for file, documents in found]
 
 
 def _open(
@@ -61,6 +57,8 @@ def _open(
     """Return a file of unknown size, and what reads its documents; None if it is a text."""
     if file.status is None:
         found = _save_stdin(folder / STDIN_FILE)
+        if not found.size_bytes:
+            _raise_empty("the standard input")
     elif not file.is_regular and not file.is_whole:
         what, fix = "is a pipe or a device, which is read once", "name - and pipe it in"
         raise DataError(Problem(str(file.path), "", what, fix, kind="data.file"))
@@ -113,6 +111,6 @@ def _save_stdin(path: Path) -> TextFile:
     return TextFile(path, STDIN, size_bytes, digest.hexdigest())
 
 
-def _raise_empty(path: Path) -> NoReturn:
+def _raise_empty(file: Path | str) -> NoReturn:
     fix = "name a file that contains text"
-    raise DataError(Problem(str(path), "", "is empty", fix, kind="data.text"))
+    raise DataError(Problem(str(file), "", "is empty", fix, kind="data.text"))

@@ -26,10 +26,7 @@ from mypt.data.sources.choice import SourceChoice
 from mypt.format.documents.vocabulary import describe_for_data
 from mypt.format.errors import DataError, Problem, SaveError, format_count
 from mypt.format.schema import strict_json
-from mypt.format.storage.atomic_file import (
-    PARTIAL,
-    write_atomically,
-)
+from mypt.format.storage.atomic_file import PARTIAL, partial_path, write_atomically
 from mypt.format.storage.files import digest_file, is_folder, is_present
 from mypt.format.storage.lock import bundle_lock
 from mypt.format.storage.recorded_paths import record_value
@@ -132,7 +129,12 @@ def prepare(
             go on after; without one, nothing does.
     """
     folder = wanted.output
-    with _make_folder(folder), _lock(wanted), _removing_unfinished(folder):
+    with (
+        _make_folder(folder),
+        _lock(wanted),
+        _removing_unfinished(folder),
+        _removing_stdin(folder),
+    ):
         choice = SourceChoice.of(plugins, wanted.data_source, wanted.data_options)
         sources = list_text_files((*wanted.inputs, *wanted.val_inputs), folder, choice)
         train = sources[: len(resolve_inputs(wanted.inputs, choice))]
@@ -256,6 +258,17 @@ def _removing_unfinished(folder: Path) -> Iterator[None]:
                     if is_folder(folder / split):
                         (folder / split).rmdir()
         raise
+
+
+@contextmanager
+def _removing_stdin(folder: Path) -> Iterator[None]:
+    """Remove the standard input that was saved, however this ends: another call reads it anew."""
+    try:
+        yield
+    finally:
+        for path in (folder / STDIN_FILE, partial_path(folder / STDIN_FILE)):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def _collect_settings(
@@ -385,6 +398,5 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _remove_partials(folder: Path) -> None:
-    (folder / STDIN_FILE).unlink(missing_ok=True)
     for path in (*folder.glob(f".*{PARTIAL}"), *folder.glob(f"*/*{PARTIAL}")):
         path.unlink()

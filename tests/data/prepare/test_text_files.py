@@ -162,6 +162,33 @@ def test_the_standard_input_is_read_as_what_is_asked_for(wanted, plugins, lines,
     assert not (output / ".stdin").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "options", "what"),
+    [
+        (b"", {}, "the standard input: is empty"),
+        (b"a", {}, "no text left for: val"),
+        (
+            b"some text\n" * 99,
+            {"dtype": "uint16", "tokens_per_shard": 7},
+            "was prepared differently",
+        ),
+    ],
+    ids=["empty", "too short", "beside another data set"],
+)
+def test_a_standard_input_that_is_refused_leaves_nothing(
+    wanted, plugins, monkeypatch, given, options, what
+):
+    if options:
+        prepare(wanted, plugins)
+    before = content(wanted.output) if options else None
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    with pytest.raises(DataError, match=what):
+        prepare(evolve(wanted, inputs=["-"], **options), plugins)
+    assert not (wanted.output / ".stdin").exists()
+    assert wanted.output.exists() == bool(options)
+    assert not options or content(wanted.output) == before
+
+
 def test_what_is_wrong_is_said_before_anything_is_written(wanted, plugins, lines):
     with lines.open("a") as stream:
         stream.write('{"txt": 1}\n')
