@@ -118,7 +118,7 @@ def encode_pair(
         check_vocabulary("continuation", given, vocab_size)
         ids, size_bytes = tuple(given), len(tokenizer.decode_bytes(given))
     else:
-        size_bytes, ids = len(given.encode()), ()
+        size_bytes, ids = _count_bytes(given), ()
         if isinstance(prompt, str):
             whole = (*model.begin_ids, *encode(prompt + given))
             if whole[: len(before.ids)] == before.ids:
@@ -145,8 +145,14 @@ def encode_whole(
     if len(ids) <= first:
         fix = "give a text of two or more tokens"
         raise DataError(Problem("", "text", "is too short to score", fix, kind="data.text"))
-    scored = text.encode() if model.begin_ids else tokenizer.decode_bytes(ids[first:])
-    return EncodedPair(ids[:first], ids[first:], len(scored))
+    is_whole = bool(model.begin_ids)
+    size_bytes = _count_bytes(text) if is_whole else len(tokenizer.decode_bytes(ids[first:]))
+    return EncodedPair(ids[:first], ids[first:], size_bytes)
+
+
+def _count_bytes(text: str) -> int:
+    """Return the UTF-8 bytes of a text; half a character has those of U+FFFD, read in its place."""
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def score_pairs(

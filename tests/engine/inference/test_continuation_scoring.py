@@ -86,6 +86,14 @@ def test_where_a_token_would_be_part_of_both_each_is_encoded_by_itself():
     assert (cut.prompt_ids, cut.ids) == (tuple(tokenizer.encode("say hel")), (5439,))
 
 
+def test_half_a_character_counts_as_what_it_is_read_as():
+    tokenizer = load_plugins().tokenizer("gpt2").build({})
+    config = mypt.GPTConfig(block_size=8, n_embd=8, n_head=1, n_layer=1, vocab_size=50257)
+    model = mypt.GPT(config, tokenizer).eval()
+    half, whole = model.score_continuations([("the", "a\ud800"), ("the", "a\ufffd")])
+    assert (half.ids, half.bits_per_byte) == (whole.ids, pytest.approx(whole.bits_per_byte))
+
+
 def test_pairs_are_read_as_the_results_are_taken(model):
     taken = []
 
@@ -104,6 +112,7 @@ def test_pairs_are_read_as_the_results_are_taken(model):
         (("the", ""), DataError, "continuation: is empty; give at least one token"),
         (("the", []), DataError, "continuation: is empty"),
         (("the", "é"), DataError, "the vocabulary of "),
+        (("the", "\ud800"), DataError, "the vocabulary of "),
         (("the", [999]), ConfigError, "continuation: holds the id 999; make it 0 to "),
         (("the", 1.5), ConfigError, "continuation: is 1.5; make it a text, or the ids"),
         ("the cat", ConfigError, "pairs: holds 'the cat', which is no prompt with its "),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from attrs import frozen
 
+from mypt.engine.inference.processors.vocabulary import encode_option
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -109,9 +110,9 @@ def build_word_ban(options: Mapping[str, Any], vocabulary: Vocabulary) -> BeginT
         vocabulary: The tokens of the model.
 
     Raises:
-        ConfigError: A word is empty.
+        ConfigError: A word is empty, or has half a character.
     """
-    words = tuple(word.encode() for word in options["words"])
+    words = tuple(encode_option(NAME, word) for word in options["words"])
     if b"" in words:
         fix = "leave it out, or write what must not appear"
         raise ConfigError(Problem("", NAME, "has an empty word", fix, kind="sampling"))

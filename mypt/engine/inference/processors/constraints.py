@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from attrs import frozen
 
+from mypt.engine.inference.processors.vocabulary import encode_option
 from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mypt.plugins import BeginText, LogitProcessor
 
 IMPOSSIBLE = float("-inf")
-_SCHEMA = "json_schema"
+_SCHEMA, _REGEX = "json_schema", "regex"
 # Where an error stands in a grammar that mypt wrote.
 _PLACE = re.compile(r"^(at )?1\(\d+\): (failed to compile JSON schema: )?")
 # A text may be cut into tokens in any way, so that nothing has to be encoded.
@@ -131,9 +132,14 @@ def write_schema(schema: Mapping[str, Any] | bool) -> str:
 
 
 def write_pattern(pattern: str) -> str:
-    """Return the grammar of the texts that match a regular expression as a whole."""
+    """Return the grammar of the texts that match a regular expression as a whole.
+
+    Raises:
+        ConfigError: It has half a character.
+    """
     from llguidance import LLMatcher
 
+    encode_option(_REGEX, pattern)  # the parser takes nothing else
     (grammar,) = json.loads(LLMatcher.grammar_from_regex(pattern))["grammars"]
     lark: str = grammar["lark_grammar"]
     return lark

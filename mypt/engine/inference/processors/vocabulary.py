@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from attrs import frozen
 
 from mypt.format.documents.special_tokens import list_places
+from mypt.format.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,23 @@ class Vocabulary:
         encoder = document.get("special_token_encoder") or {}
         roles = {number for _, number in list_places(document.get("special_tokens") or {})}
         return cls(tokenizer, tokens, frozenset({*encoder.values(), *roles}))
+
+
+def encode_option(name: str, text: str) -> bytes:
+    """Return the UTF-8 bytes of a text that a user gives as an option.
+
+    Args:
+        name: Name of the processor.
+        text: The text.
+
+    Raises:
+        ConfigError: It has half a character, as a terminal of another encoding passes it on.
+    """
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        what = "contains half a character (an unpaired surrogate), which no text has"
+        raise ConfigError(Problem("", name, what, "correct it", kind="sampling")) from error
 
 
 class KeepLast(Generic[K, V]):

@@ -52,6 +52,8 @@ def test_an_empty_word_is_refused_and_no_word_bans_nothing(chars):
         chars.generate("a", 3, banned_words=["a", ""])
     with pytest.raises(ConfigError, match=r"^banned_words/words: is "):
         chars.generate("a", 3, banned_words="ab")
+    with pytest.raises(ConfigError, match=r"^banned_words: contains half a character "):
+        chars.generate("a", 3, banned_words=["a", "\udcff"])
     assert chars.generate("a", 9, seed=1, banned_words=[]) == chars.generate("a", 9, seed=1)
 
 

@@ -121,6 +121,7 @@ def test_a_stop_string_and_a_stop_token_of_the_user_still_stop(chars):
     ("options", "said"),
     [
         ({"regex": "["}, "regex: cannot be followed: unclosed character class; correct it"),
+        ({"regex": "\udcff"}, "regex: contains half a character "),
         ({"regex": "a(?=b)"}, "regex: cannot be followed: look-around, "),
         ({"json_schema": {"type": "foo"}}, "json_schema: cannot be followed: Invalid type: foo; "),
         ({"json_schema": {"not": {}}}, "json_schema: cannot be followed: Unimplemented keys: "),
