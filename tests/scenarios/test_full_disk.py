@@ -157,7 +157,7 @@ def test_a_log_is_one_line_and_no_second_one_where_it_cannot_be_closed(place, cl
         code, out, err = cli(*command, "12")
     assert code == 1
     assert err.count("\n") == 1
-    assert err.startswith(f"error: {log}: cannot be written: File too large; ")
+    assert err.startswith(f"error: {log}: could not be written: File too large; ")
     assert "did not close" not in out
     assert len(read_lines(log)) == before
     assert cli(*command, "12")[0] == 0

@@ -27,8 +27,9 @@ from mypt.engine.logging.log_lines import (
     parse_line,
 )
 from mypt.format.errors import ConfigError, Problem, SaveError, format_count
-from mypt.format.storage.files import is_present, is_regular_file
+from mypt.format.storage.files import is_present, is_regular_file, unreadable_problem
 from mypt.format.storage.lock import file_lock
+from mypt.format.storage.save_errors import make_save_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -135,8 +136,7 @@ def lock_log(path: Path, *, no_lock: bool = False) -> Iterator[str | None]:
 
 def log_write_error(path: Path, error: OSError) -> SaveError:
     """Make the error of a log that the disk cannot take."""
-    what, fix = f"cannot be written: {error.strerror}", "free space, or choose another --log_file"
-    return SaveError(Problem(str(path), "", what, fix))
+    return make_save_error(path, error, ", or choose another --log_file")
 
 
 def find_end(run: RunInfo) -> LogEnd:
@@ -166,7 +166,7 @@ def find_end(run: RunInfo) -> LogEnd:
                 lines = chain([last], lines)
             return _find_unsaved(end, lines, run) if run.resumed else end
     except OSError as error:
-        raise log_write_error(path, error) from error
+        raise SaveError(unreadable_problem(error, str(path))) from error
 
 
 def end_notices(run: RunInfo, end: LogEnd) -> Iterator[str]:

@@ -54,9 +54,9 @@ def test_a_log_that_nothing_is_emitted_to_is_left_as_it_was(tmp_path):
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SaveError, match="cannot be written"):
+    with pytest.raises(SaveError, match="could not be written"):
         write(tmp_path / "file" / "log", eval_event(0))
-    with pytest.raises(SaveError, match="cannot be written"):
+    with pytest.raises(SaveError, match="could not be written"):
         write(tmp_path / "gone", end=LogEnd(lines=1))
 
 

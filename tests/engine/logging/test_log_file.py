@@ -1,5 +1,6 @@
 import json
 import os
+from pathlib import Path
 
 import pytest
 from attrs import evolve
@@ -264,7 +265,17 @@ def test_the_folder_of_a_log_is_made_or_that_is_one_line(tmp_path):
         assert (tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(SaveError, match="log: cannot be written"),
+        pytest.raises(SaveError, match="log: could not be written"),
         lock_log(tmp_path / "file" / "log"),
     ):
         pass
+
+
+UNREADABLE = Path("/proc/self/mem")  # a regular file without an end
+
+
+@pytest.mark.skipif(not UNREADABLE.exists(), reason="there is no /proc/self/mem")
+def test_a_log_that_cannot_be_read_is_not_said_to_be_one_that_cannot_be_written():
+    run = RunInfo(model_name="cat", log_file=UNREADABLE, resumed=True)
+    with pytest.raises(SaveError, match="mem: cannot be read: "):
+        find_end(run)
