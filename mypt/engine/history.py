@@ -10,6 +10,7 @@ from attrs import evolve, frozen
 from mypt.format.documents.convert import from_document
 from mypt.format.documents.provenance import Provenance, limit_runs
 from mypt.format.documents.training import TrainingState
+from mypt.format.storage.files import real_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,9 @@ class History:
     def state_in(self, folder: Path | None) -> TrainingState | None:
         """Return the state to go on from in a folder: gold is remembered where its copy is."""
         state = self.state
-        if state is None or state.gold is None or folder is None or folder.resolve() == self.path:
+        if state is None or state.gold is None or folder is None:
+            return state
+        if real_path(folder) == self.path:
             return state
         return evolve(state, gold=None)
 

@@ -161,7 +161,7 @@ def _is_origin(folder: Path, saved: _Saved, history: History) -> bool:
     """Return whether a folder still holds what the model was read from or saved as."""
     if saved.digest is not None:
         return saved.digest in history.digests
-    origin, place = history.path, folder.resolve()
+    origin, place = history.path, files.real_path(folder)
     return origin is not None and place in (origin, origin.parent)
 
 

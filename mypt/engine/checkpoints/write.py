@@ -171,7 +171,7 @@ def save_model(
         )
     model.history = evolve(history, digests=history.digests | {manifest.files[files.MODEL].sha256})
     if state is not None:
-        path = folder.resolve()
+        path = files.real_path(folder)
         model.history = evolve(model.history, state=state, optimizer=optimizer, path=path)
 
 

@@ -27,7 +27,12 @@ from mypt.engine.logging.log_lines import (
     parse_line,
 )
 from mypt.format.errors import ConfigError, Problem, SaveError, format_count
-from mypt.format.storage.files import is_present, is_regular_file, unreadable_problem
+from mypt.format.storage.files import (
+    is_present,
+    is_regular_file,
+    real_path,
+    unreadable_problem,
+)
 from mypt.format.storage.lock import file_lock
 from mypt.format.storage.save_errors import make_save_error
 
@@ -122,7 +127,7 @@ def lock_log(path: Path, *, no_lock: bool = False) -> Iterator[str | None]:
         LockedError: Another run logs there.
         SaveError: The folder cannot be created or written, or its file system has no locks.
     """
-    place = path.resolve()
+    place = real_path(path)
     fix = "wait until it ends, stop it, or choose another --log_file"
     with ExitStack() as stack:
         try:

@@ -38,6 +38,7 @@ from mypt.format.errors import ConfigError, Problem
 from mypt.format.optimizers.adamw import NAME as ADAMW
 from mypt.format.optimizers.document import optimizer_document
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
+from mypt.format.storage.files import real_path
 from mypt.format.storage.generations import read_manifest
 from mypt.plugins.requirements import check_run
 from mypt.plugins.selection import check_choices, check_given
@@ -257,7 +258,7 @@ def _find_beginning(
 
 def _is_done(model: LanguageModel, folder: Path | None, state: TrainingState) -> bool:
     """Return whether there is nothing to train, nor to save where it is not yet."""
-    is_there = folder is None or folder.resolve() == model.history.path
+    is_there = folder is None or real_path(folder) == model.history.path
     return is_there and is_finished(state)
 
 

@@ -44,6 +44,7 @@ from mypt.engine.training.setup.save_setup import (
 )
 from mypt.engine.training.trainer import Trainer
 from mypt.format.shards.places import shards_path
+from mypt.format.storage.files import real_path
 from mypt.model.training_loss import build_loss
 
 if TYPE_CHECKING:
@@ -191,6 +192,6 @@ def _history_after(job: Job, trainer: Trainer, tracked: TrackedOptimizer) -> His
     return History(
         state=trainer.progress(),
         optimizer=tracked.collect(),
-        path=before.path if folder is None else folder.resolve(),
+        path=before.path if folder is None else real_path(folder),
         digests=before.digests,
     )

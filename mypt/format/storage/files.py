@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import mmap
+import os
 import re
 import stat
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mypt.format.errors import FormatError, Problem
@@ -16,7 +18,6 @@ from mypt.format.storage.mistaken import START_BYTES, explain_start
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
@@ -196,6 +197,14 @@ def has_zero_bytes(place: tuple[Path, int], size: int, file: str) -> bool:
         stream.seek(place[1])
         sizes = (min(_CHUNK_BYTES, size - done) for done in range(0, size, _CHUNK_BYTES))
         return all(stream.read(wanted) == bytes(wanted) for wanted in sizes)
+
+
+def real_path(path: Path) -> Path:
+    """Return where a path leads, absolute and without links; one in a circle stays as it is.
+
+    `Path.resolve` raises a RuntimeError for a circle up to Python 3.12.
+    """
+    return Path(os.path.realpath(path))
 
 
 def is_present(path: Path) -> bool:

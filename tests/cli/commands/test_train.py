@@ -739,3 +739,25 @@ def digests_of(in_tmp, name):
 def test_a_data_set_that_is_not_there_is_told_by_its_folder(refused_train):
     line = refused_train("--dataset_dir", "nowhere", *SMALL, *BRIEF)
     assert line.startswith("error: nowhere: there is no such folder")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--model_name", "circle"), "could not be written: File exists; "),
+        (("--model_name", "cat", "--log_file", "checkpoints/circle"), "cannot be read ("),
+    ],
+    ids=["folder", "log"],
+)
+def test_a_link_to_itself_in_the_place_of_a_run_or_its_log_is_one_line(
+    cli, in_tmp, text, flags, said
+):
+    (in_tmp / "input.txt").write_text(text)
+    (in_tmp / "checkpoints").mkdir()
+    (in_tmp / "checkpoints" / "circle").symlink_to("circle")
+    code, _, err = cli("train", "--input_file", "input.txt", *SMALL, *BRIEF, *flags)
+    assert (code, err.splitlines()[-1].startswith(f"error: checkpoints/circle: {said}")) == (
+        1,
+        True,
+    )
+    assert [path.name for path in (in_tmp / "checkpoints").iterdir()] == ["circle"]

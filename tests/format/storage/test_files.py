@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mypt.format.storage.files import is_folder, is_present, is_regular_file
+from mypt.format.storage.files import is_folder, is_present, is_regular_file, real_path
 
 
 def fail(monkeypatch, code):
@@ -50,3 +50,13 @@ def test_a_folder_that_cannot_be_looked_into_is_named(monkeypatch, tmp_path):
     with pytest.raises(PermissionError) as refusal:
         is_present(tmp_path / "config.json")
     assert refusal.value.filename == str(tmp_path)
+
+
+def test_a_path_leads_to_what_has_no_links_and_a_circle_nowhere_else(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "link").symlink_to("cat")
+    (tmp_path / "circle").symlink_to("circle")
+    place = tmp_path.resolve()
+    assert real_path(tmp_path / "link" / "..") == place
+    assert real_path(tmp_path / "link") == place / "cat"
+    assert real_path(tmp_path / "circle") == place / "circle"

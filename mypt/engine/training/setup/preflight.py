@@ -103,7 +103,7 @@ def check_log_file(log: Path, training: TrainingConfig, folder: Path | None) -> 
 
 def _is_bundle_file(path: Path, folder: Path) -> bool:
     """Return whether the run's bundle, or a copy of it, has a file at a path."""
-    place, own = path.resolve(), folder.resolve()
+    place, own = files.real_path(path), files.real_path(folder)
     copy = parse_copy_name(place.parent.name)
     is_copy = copy is not None and own.with_name(copy.model) == own
     in_bundle = place.parent == own or (is_copy and place.parent.parent == own.parent)
