@@ -50,3 +50,17 @@ def test_a_second_ctrl_c_ends_it_at_once_and_what_was_saved_is_whole(place, unbr
     assert ending.passed[-1] == Moment(13, "update", 1) or ending.passed[-1].kind == "save"
     assert run(place, ["--model_name", "dante"]).code == 0
     assert differences(remains(place), unbroken(SETUP)[0]) == []
+
+
+def test_stopped_before_the_first_evaluation_and_killed_after_it_the_log_has_it_once(
+    place, unbroken
+):
+    expected, moments = unbroken(SETUP)
+    begin = [moment for moment in moments if (moment.kind, moment.step) == ("save", 0)][0]
+    for moment, number in (
+        (Moment(0, "evaluation", 0), signal.SIGTERM),
+        (begin, signal.SIGKILL),
+    ):
+        assert run(place, arguments(SETUP), Interruption(moment, (number,))).code != 0
+    assert run(place, arguments(SETUP)).code == 0
+    assert differences(remains(place), expected) == []

@@ -50,7 +50,7 @@ class RunInfo:
         model_name: Name of the model.
         log_file: The file of the run's JSON lines; None if it keeps no log.
         start_step: The step this run begins from.
-        evaluated_step: The last step that was evaluated before this run.
+        evaluated_step: The last step that was evaluated before this run; -1 where none was.
         resumed: Whether the run continues from a checkpoint.
         quiet: Whether the caller wants nothing printed.
         options: The run's options for the sink, from `log_sinks`.
