@@ -56,7 +56,7 @@ def test_stopped_before_the_first_evaluation_and_killed_after_it_the_log_has_it_
     place, unbroken
 ):
     expected, moments = unbroken(SETUP)
-    begin = [moment for moment in moments if (moment.kind, moment.step) == ("save", 0)][0]
+    begin = next(moment for moment in moments if (moment.kind, moment.step) == ("save", 0))
     for moment, number in (
         (Moment(0, "evaluation", 0), signal.SIGTERM),
         (begin, signal.SIGKILL),
