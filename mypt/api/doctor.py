@@ -10,7 +10,12 @@ from attrs import evolve, frozen
 
 from mypt.api.argument_rules import PLUGINS
 from mypt.engine.checkpoints.copies import find_numbered_folders
-from mypt.engine.checkpoints.paths import expected_place, find_checkpoint, log_file_of
+from mypt.engine.checkpoints.paths import (
+    expected_place,
+    find_checkpoint,
+    is_unwritten,
+    log_file_of,
+)
 from mypt.engine.checkpoints.recovery.candidates import list_candidates
 from mypt.engine.checkpoints.recovery.condition import (
     UNWRITTEN,
@@ -113,7 +118,7 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
     plugins = load_plugins() if plugins is None else plugins
     folder = expected_place(path_or_name)
     shards = shards_path(folder)
-    if is_present(folder) or not (list_candidates(folder) or holds_shards(shards)):
+    if not is_unwritten(folder) and (is_present(folder) or not list_candidates(folder)):
         folder = find_checkpoint(path_or_name)
         _check_no_dataset(folder, plugins)
     model = _examine_model(folder, plugins)
@@ -145,12 +150,13 @@ def _check_no_dataset(path: Path, plugins: Plugins) -> None:
 
 
 def _examine_model(folder: Path, plugins: Plugins) -> _Row:
-    if not is_present(folder):
-        what, fix, kind = "is missing", "restore it", MISSING_FILE
-        if holds_shards(shards_path(folder)):
-            what, fix = "is not written yet: its run saves in parts", "train on, or migrate these"
-            kind = UNWRITTEN
-        missing = Problem(str(folder), "", what, fix, kind=kind)
+    missing = None
+    if is_unwritten(folder):
+        what, fix = "is not written yet: its run saves in parts", "train on, or migrate these"
+        missing = Problem(str(folder), "", what, fix, kind=UNWRITTEN)
+    elif not is_present(folder):
+        missing = Problem(str(folder), "", "is missing", "restore it", kind=MISSING_FILE)
+    if missing is not None:
         return _Row(path=folder, kind=MODEL, step=None, problems=(missing,))
     if recognise(folder, plugins.readers.values())[1] is None:
         return _examine_bundle(folder, MODEL, plugins)

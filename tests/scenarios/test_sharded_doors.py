@@ -24,8 +24,14 @@ def model(in_tmp):
     return folder
 
 
-def test_a_model_that_is_saved_in_parts_alone_is_told_from_one_that_is_missing(model, cli, refused):
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_a_model_that_is_saved_in_parts_alone_is_told_from_one_that_is_missing(
+    model, is_begun, cli, refused
+):
     shutil.rmtree(model)
+    if is_begun:  # as a run leaves it that was killed
+        model.mkdir()
+        (model / ".mypt.lock").write_text("")
     assert refused("inspect", "dante", code=2).strip() == (
         f"error: there is no checkpoint `dante` yet: its run saves in parts, to {SHARDS}; name that"
         f" folder, or make a bundle of it: mypt format migrate {SHARDS}"

@@ -101,6 +101,15 @@ def expected_place(path_or_name: str | Path) -> Path:
     return path if is_present(path) or not _is_name(path_or_name) else CHECKPOINTS / path
 
 
+def is_unwritten(folder: Path) -> bool:
+    """Return whether a model has been saved in parts alone: its folder holds a lock at most."""
+    if not holds_shards(shards_path(folder)):
+        return False
+    if not is_present(folder):
+        return True
+    return is_folder(folder) and all(path.name.startswith(".") for path in folder.iterdir())
+
+
 def list_models() -> list[str]:
     """Return the names of the models in `checkpoints/`, their copies too, sorted.
 
@@ -157,10 +166,9 @@ def _find_path(path_or_name: str | Path) -> Path:
         raise UsageError(Problem("", "", what, fix, kind="checkpoint.missing"))
     path = find_named(path_or_name)
     named = CHECKPOINTS / path
-    is_both = _is_name(path_or_name) and is_present(named) and is_folder(path)
-    if is_both and not _has_model(path):
-        return named
-    if is_present(path):
+    if _is_name(path_or_name) and is_present(named) and is_folder(path) and not _has_model(path):
+        path = named
+    if is_present(path) and not is_unwritten(path):
         return path
     raise UsageError(_missing_problem(path_or_name, path))
 
@@ -182,7 +190,8 @@ def _has_model(folder: Path) -> bool:
 
 def _missing_problem(path_or_name: str | Path, path: Path) -> Problem:
     """Describe a name or a path where there is nothing, with what there is instead."""
-    shards = shards_path(CHECKPOINTS / path if _is_name(path_or_name) else path)
+    is_here = is_present(path) or not _is_name(path_or_name)
+    shards = shards_path(path if is_here else CHECKPOINTS / path)
     if path.name and holds_shards(shards):
         what = f"there is no checkpoint `{path_or_name}` yet: its run saves in parts, to {shards}"
         fix = f"name that folder, or make a bundle of it: mypt format migrate {shards}"
