@@ -61,7 +61,7 @@ def _format_sum(found: Sequence[Mapping[str, Any]]) -> str:
     parts = [
         format_count(len(found), "checkpoint"),
         *([f"{faulty:,} not valid"] if faulty else []),
-        *([f"{waiting:,} not without an option or a plugin"] if waiting else []),
+        *([f"{waiting:,} not without an option, a plugin or a newer mypt"] if waiting else []),
     ]
     return ", ".join(parts)
 

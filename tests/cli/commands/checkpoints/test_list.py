@@ -80,8 +80,17 @@ def test_what_takes_an_option_is_counted_apart(cli, fixtures, in_tmp):
     (in_tmp / "poem").mkdir()
     shutil.copy(fixtures / "foreign" / "nanogpt_char" / "ckpt.pt", in_tmp / "poem")
     _, out, _ = cli("list", in_tmp)
-    assert out.endswith("1 checkpoint, 1 not without an option or a plugin\n")
+    assert out.endswith("1 checkpoint, 1 not without an option, a plugin or a newer mypt\n")
     assert "    needs an option: ckpt.pt does not hold the characters" in out
+
+
+def test_what_takes_a_newer_mypt_is_counted_with_what_needs_something(cli, folder):
+    config = folder / "cat" / "config.json"
+    document = json.loads(config.read_text("utf-8")) | {"requires": ["sinks"]}
+    config.write_text(json.dumps(document), "utf-8")
+    _, out, _ = cli("list", folder / "cat")
+    assert "    needs a newer mypt: config.json#/requires/0" in out
+    assert out.endswith(", 1 not without an option, a plugin or a newer mypt\n")
 
 
 def test_nothing_to_list_is_said(cli, refused, in_tmp):
