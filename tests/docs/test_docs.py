@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from itertools import groupby
 from operator import itemgetter
 
@@ -84,7 +85,8 @@ def folder(tmp_path, text, root, monkeypatch):
     """Make a folder as a reader has it, with a preset that trains in no time."""
     monkeypatch.setenv("COLUMNS", load_writer(root, "write_outputs").WIDTH)
     monkeypatch.setattr(sys, "stdin", io.StringIO())  # nothing is asked in `mypt chat`
-    (tmp_path / "input.txt").write_text(text[:8000] + "TheInDear Nel mezzo\n" * 3)
+    letters = "TheInDear Nel mezzo\n" * 3 + "User: What comes after 7? Assistant: 8, of course.\n"
+    (tmp_path / "input.txt").write_text(text[:8000] + letters)
     notes = (json.dumps({"body": line}) + "\n" for line in text[:8000].splitlines())
     choice = {"prompt": "In the ", "continuation": ["mezzo", "In"]}
     (tmp_path / "choices.jsonl").write_text(json.dumps(choice) + "\n")
@@ -118,6 +120,20 @@ def test_the_examples_of_a_page_run_and_print_what_it_quotes(page, root, folder)
         else:
             for block in blocks:
                 printed = "".join(run(words, folder) for words in outputs.commands(block))
+
+
+def test_the_page_on_data_shows_what_is_printed_of_its_conversations(root, folder):
+    """In the test command, which leaves out the page as a whole: it is slow."""
+    page = (root / "docs" / "how-to" / "data.md").read_text(encoding="utf-8")
+    run_examples([re.search(r"^```python\n(.*?)^```$", page, re.M | re.S)[1]], folder)
+    shown = re.search(r"^```\n(chats: episodes.*?)^```$", page, re.M | re.S)[1]
+    train, prepare, inspect = (
+        re.search(f"^{begin}.*$", page, re.M)[0]
+        for begin in ("mypt train --model_name base", "mypt data chats", "mypt data inspect chats")
+    )
+    run(shlex.split(train), folder)
+    run(shlex.split(prepare), folder)
+    assert run(shlex.split(inspect), folder) == shown
 
 
 def test_a_quoted_line_must_have_been_printed_and_gets_the_figures_of_the_run(root):
@@ -158,6 +174,19 @@ def test_a_generated_page_is_up_to_date(root, name):
 
 def test_the_readme_is_read_in_minutes(root):
     assert len((root / "README.md").read_text("utf-8").splitlines()) < 120
+
+
+def test_what_is_written_by_hand_is_as_long_as_its_page_says(root):
+    """Within a fifth; and mypt has as many dependencies as the page says."""
+    page = (root / "docs" / "explanation" / "by-hand.md").read_text(encoding="utf-8")
+    found = re.findall(r"`([\w/]+\.py)` \((\d+) lines\)", page)
+    assert len(found) == 8
+    for name, said in found:
+        place = root / (name if "/" in name else f"mypt/plotting/{name}")
+        assert len(place.read_text("utf-8").splitlines()) == pytest.approx(int(said), rel=0.2), name
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]
+    assert len(project["dependencies"]) == 10
+    assert "mypt depends on ten packages" in page
 
 
 def test_every_hook_is_in_the_reference(root):
