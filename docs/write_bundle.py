@@ -23,7 +23,7 @@ checkpoints/dante/
 ├── tokenizer.json        vocabulary
 ├── training_state.json   progress and hyperparameters: what may change between runs
 ├── model.pt              weights only: a flat dict name -> tensor
-├── optimizer.pt          AdamW's state (optional; not needed for inference)
+├── optimizer.pt          the optimizer's state (optional; not needed for inference)
 └── manifest.json         the commit record
 ```
 
