@@ -22,7 +22,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.readers import base_option, reader_options
 from mypt.cli.options.sampling import sampling_option, sampling_options
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.text import SYSTEM_PROMPT, TEXT
 from mypt.cli.options.values.suggested import CHAT_TEMPLATE
 from mypt.cli.terminal import echo
 from mypt.gc_pause import pause_gc
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @model_argument
 @reader_options()
 @base_option()
-@click.option("--system", type=TEXT, help="System prompt: what the model is told first.")
+@click.option("--system", type=SYSTEM_PROMPT, help="System prompt: what the model is told first.")
 @click.option(
     "--chat_template",
     type=CHAT_TEMPLATE,

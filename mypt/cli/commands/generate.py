@@ -22,7 +22,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.named_argument import model_argument
 from mypt.cli.options.readers import base_option, reader_options
 from mypt.cli.options.sampling import sampling_option, sampling_options
-from mypt.cli.options.text import TEXT
+from mypt.cli.options.text import PROMPT, TEXT
 from mypt.cli.options.values.suggested import FILE
 from mypt.cli.terminal import echo, echo_json
 from mypt.gc_pause import pause_gc
@@ -60,6 +60,7 @@ class _Scoring:
 @base_option()
 @click.option(
     "--prompt",
+    type=PROMPT,
     multiple=True,
     help="Text to continue; may be repeated. Without any, a new text begins.",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -28,6 +29,39 @@ class NonEmptyText(TextType):
 
 
 TEXT = NonEmptyText()
+
+
+class Prompt(TextType):
+    """Text that a model reads.
+
+    Python makes halves of surrogate pairs of bytes of the command line for which the locale has no
+    characters. A tokenizer would replace them without a word.
+    """
+
+    name = "text"
+
+    def __init__(self, *, may_be_empty: bool) -> None:
+        """Create the type."""
+        self._may_be_empty = may_be_empty
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text, read as UTF-8 where the locale could not; fail if it is none."""
+        if not self._may_be_empty:
+            TEXT.convert(value, param, ctx)
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            pass
+        else:
+            return str(value)
+        try:
+            return os.fsencode(value).decode()
+        except UnicodeError:
+            self.fail("is not UTF-8; write it as UTF-8, or take it from a file", param, ctx)
+
+
+PROMPT = Prompt(may_be_empty=True)
+SYSTEM_PROMPT = Prompt(may_be_empty=False)
 
 
 def parse_json(text: str) -> Any:

@@ -36,6 +36,11 @@ def test_a_character_that_the_vocabulary_lacks_is_refused(refused, bundle):
     assert "é" in line
 
 
+def test_a_prompt_that_is_no_text_is_refused(refused, bundle):
+    line = refused("generate", "--model_name", bundle, "--prompt", "caf\udce9", code=2)
+    assert "'--prompt': is not UTF-8" in line
+
+
 @pytest.mark.parametrize(
     ("flag", "value"), [("--top_p", "1.5"), ("--temperature", "-1"), ("--top_k", "0")]
 )

@@ -14,6 +14,7 @@ from mypt.cli.options.flag_names import name_flags
 from mypt.cli.options.plugins import open_plugins
 from mypt.cli.options.readers import parse_options, reader_options
 from mypt.cli.options.sampling import sampling_option
+from mypt.cli.options.text import PROMPT
 from mypt.cli.options.values.suggested import DEVICE, FILE, FOLDER, MODEL
 from mypt.cli.tables import Grid, fit_either_way, fit_tables, plain_cell
 from mypt.cli.terminal import echo_json
@@ -40,7 +41,11 @@ _DIGITS = 8  # of a digest; --json has all
 @click.option(
     "--dataset_dir", type=FOLDER, help="Data set whose validation split all models are scored on."
 )
-@click.option("--prompt", help="Text for every model to continue; an empty one starts a new text.")
+@click.option(
+    "--prompt",
+    type=PROMPT,
+    help="Text for every model to continue; an empty one starts a new text.",
+)
 @click.option(
     "--max_new_tokens", default=200, show_default=True, help="Maximum number of tokens to add."
 )
