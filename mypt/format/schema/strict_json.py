@@ -53,6 +53,9 @@ def parse(data: bytes, file: str) -> dict[str, Any]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         _raise_json_error(file, f"is not UTF-8 (byte {error.start})", "save it as UTF-8")
+    if text.startswith("\ufeff"):
+        what = "begins with a byte order mark, as some editors write it"
+        _raise_json_error(file, what, "save it as UTF-8 without one")
     if sys.getsizeof(text) > _MAX_TEXT_BYTES:
         _raise_json_error(file, "contains too much text", "restore the file")
     document = _load_json(text, file)

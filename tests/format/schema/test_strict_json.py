@@ -16,7 +16,7 @@ REFUSED = {
     "a number without end": (b'{"a": ' + b"9" * 5000 + b"}", "contains a number of 5000 digits"),
     "a key twice": (b'{"a": 1, "b": {"c": 1, "c": 2}}', "has the key 'c' twice"),
     "not UTF-8": (b'{"a": "\xff"}', r"is not UTF-8 \(byte 7\)"),
-    "a byte order mark": (b"\xef\xbb\xbf{}", "is not JSON"),
+    "a byte order mark": (b"\xef\xbb\xbf{}", "begins with a byte order mark"),
     "half a character": (b'{"a": "\\ud800"}', "escapes half a character"),
     "half a character in a key": (b'{"\\uDFFF": 1}', "escapes half a character"),
     "deep": (b'{"a": ' + b"[" * 100_000, "is nested too deeply"),
