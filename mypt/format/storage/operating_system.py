@@ -11,10 +11,7 @@ import os
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 # Errors of file systems that cannot sync a folder, such as some network and FUSE ones.
 _NO_FOLDERS = frozenset({errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS})
@@ -150,14 +147,25 @@ else:
             os.close(descriptor)
 
     def is_running(pid: int) -> bool:
-        """Return whether a process of this machine is there; true where that cannot be seen."""
+        """Return whether a process of this machine runs; true where that cannot be seen."""
         try:
             os.kill(pid, 0)
         except (ProcessLookupError, OverflowError):  # no number of a process is so large
             return False
         except OSError:
             pass
-        return True
+        return not _has_ended(pid)
+
+    def _has_ended(pid: int) -> bool:
+        """Return whether a process is there only until its parent asks how it ended.
+
+        In a container whose first process asks nobody, that is for ever.
+        """
+        try:
+            state = Path("/proc", str(pid), "stat").read_bytes()
+        except OSError:  # such as on macOS
+            return False
+        return state.rpartition(b")")[2].lstrip()[:1] in (b"Z", b"X")
 
 
 def sync_tree(path: Path) -> None:

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mypt.format.storage.operating_system import sync_file, sync_folder
+from mypt.format.storage.operating_system import is_running, sync_file, sync_folder
 
 
 def open_files():
@@ -39,3 +40,13 @@ def test_a_file_that_does_not_reach_the_disk_is_told_of(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", refuse)
     with (tmp_path / "x").open("wb") as stream, pytest.raises(OSError, match="no"):
         sync_file(stream.fileno())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows it in /proc")
+def test_a_process_that_nobody_has_asked_how_it_ended_does_not_run():
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert is_running(process.pid)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_running(process.pid)
+    assert is_running(os.getpid())
