@@ -14,7 +14,7 @@ from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
 from mypt.format.shards.places import holds_shards, shards_path
 from mypt.format.storage import files
-from mypt.format.storage.files import is_folder, is_present, is_regular_file
+from mypt.format.storage.save_errors import explain_no_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -213,7 +213,9 @@ def _missing_problem(path_or_name: str | Path, path: Path) -> Problem:
 
 
 def _explain_training(name: str) -> str:
-    """Return how to train a model where there is none."""
+    """Return how to train a model where there is none, or why none can be there."""
+    if why := explain_no_folder(CHECKPOINTS):
+        return "; ".join(why)
     data = "--input_file input.txt --config_file demo"
     return f"train one with: mypt train --model_name {shlex.quote(name)} {data}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ _FIXES = {
     errno.EROFS: "choose a place that can be written",
     errno.EIO: "check that disk",
 }
+# What the system says where a part of the path is no folder: none of it says which, or why.
+_IN_THE_WAY = frozenset({errno.EEXIST, errno.ENOENT, errno.ENOTDIR})
 _AGAIN = ", then run the same command again"
 
 
@@ -31,9 +34,33 @@ def make_save_error(path: Path, error: OSError, more: str = _AGAIN) -> SaveError
         error: What the system said.
         more: The end of what the user is told to do about it.
     """
-    what = f"could not be written: {error.strerror or error}"
+    reason = error.strerror or error
     fix = _FIXES.get(error.errno or 0, "check that place and its disk")
+    if error.errno in _IN_THE_WAY:
+        reason, fix = next(
+            filter(None, map(explain_no_folder, _outermost_first(path))), (reason, fix)
+        )
+    what = f"could not be written: {reason}"
     return SaveError(Problem(str(path), "", what, f"{fix}{more}", kind="save"))
+
+
+def explain_no_folder(place: Path) -> tuple[str, str] | None:
+    """Return why nothing can be in what should be a folder, and what to do.
+
+    Returns:
+        None if it is a folder, or if nothing is there yet.
+    """
+    if os.path.isdir(place) or not os.path.lexists(place):  # noqa: PTH112 - no error of the disk
+        return None
+    if not os.path.islink(place):  # noqa: PTH114 - as above
+        return f"{place} is a file, where a folder has to be", "rename that file"
+    what = f"{place} is a link to {os.readlink(place)}, where there is no folder"  # noqa: PTH115
+    return what, "make that folder, or mount its disk"
+
+
+def _outermost_first(path: Path) -> Iterator[Path]:
+    yield from reversed(path.parents)
+    yield path
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mypt.format.errors import SaveError
-from mypt.format.storage.save_errors import make_save_error, raising_save_errors
+from mypt.format.storage.save_errors import explain_no_folder, make_save_error, raising_save_errors
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,27 @@ def test_only_errors_of_the_system_are_converted():
         raise OSError("oh")
     with pytest.raises(ValueError, match="oh"), raising_save_errors(Path("out")):
         raise ValueError("oh")
+
+
+def test_what_stands_where_a_folder_has_to_be_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("gone").symlink_to("unmounted")
+    Path("taken").touch()
+    for name, fix in (
+        ("gone", "make that folder, or mount its disk"),
+        ("taken", "rename that file"),
+    ):
+        target = Path(name) / "dante"
+        with pytest.raises(SaveError) as caught, raising_save_errors(target):
+            target.mkdir(parents=True)
+        assert str(caught.value) == (
+            f"{target}: could not be written: {WHY[name]}; {fix}, then run the same command again"
+        )
+    assert explain_no_folder(tmp_path) is None
+    assert explain_no_folder(Path("nothing")) is None
+
+
+WHY = {
+    "gone": "gone is a link to unmounted, where there is no folder",
+    "taken": "taken is a file, where a folder has to be",
+}

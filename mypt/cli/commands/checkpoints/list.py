@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import east_asian_width
 
@@ -39,14 +40,16 @@ def command(folder: str | None, as_json: bool) -> None:
     """
     from mypt.api.listing import list_checkpoints
     from mypt.engine.config.folders import CHECKPOINTS
+    from mypt.format.storage.save_errors import explain_no_folder
 
     place = str(CHECKPOINTS) if folder is None else folder
     found = list_checkpoints(place, plugins=open_plugins())
     if as_json:
         echo_json(found)
     elif not found:
-        hint = f"; train one with: {EXAMPLES['mypt train']}" if folder is None else ""
-        echo(f"no checkpoints below {place}{hint}", err=True)
+        hint = f"train one with: {EXAMPLES['mypt train']}" if folder is None else ""
+        hint = "; ".join(explain_no_folder(Path(place)) or filter(None, [hint]))
+        echo(f"no checkpoints below {place}{hint and '; '}{hint}", err=True)
     else:
         echo("\n".join([*_format_table(found, terminal_width()), "", _format_sum(found)]))
 

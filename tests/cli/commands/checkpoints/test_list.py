@@ -104,6 +104,18 @@ def test_nothing_to_list_is_said(cli, refused, in_tmp):
     assert "no folder `nowhere`" in refused("list", "nowhere", code=2)
 
 
+def test_a_link_to_a_disk_that_is_not_mounted_is_named(cli, refused, in_tmp):
+    (in_tmp / "checkpoints").symlink_to("unmounted")
+    why = "checkpoints is a link to unmounted, where there is no folder"
+    line = f"no checkpoints below checkpoints; {why}; make that folder, or mount its disk\n"
+    assert cli("list") == (0, "", line)
+    assert why in refused("generate", "dante", code=2)
+    (in_tmp / "a.txt").write_text("the cat sat on the mat\n" * 20)
+    wanted = ["--n_layer", "1", "--n_head", "1", "--n_embd", "8", "--block_size", "8"]
+    wanted += ["--tokenization", "char", "--max_iters", "1"]
+    assert why in refused("train", "--model_name", "dante", "--input_file", "a.txt", *wanted)
+
+
 def test_names_that_would_control_a_terminal_are_escaped(cli, folder):
     (folder / "cat").rename(folder / "c\x1b[2Jat")
     _, out, _ = cli("list", folder)
