@@ -12,7 +12,7 @@ from mypt.cli.generation.ctrl_c import CtrlC
 from mypt.cli.generation.lines import keep_history, read_line
 from mypt.cli.generation.settings import OFF, change_setting, list_settings, print_settings
 from mypt.cli.terminal import echo
-from mypt.format.errors import ConfigError, MyptError, Problem
+from mypt.format.errors import ConfigError, DataError, MyptError, Problem
 from mypt.format.names.lookup import explain_name
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ def _run(session: Session) -> None:
             return
         except KeyboardInterrupt:
             echo()
+            continue
+        except DataError as error:
+            echo(f"error: {error}", err=True)
             continue
         if line in {"/quit", "/exit"}:
             return

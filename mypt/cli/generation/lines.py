@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mypt.format.errors import DataError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +25,11 @@ def read_line(mark: str = "> ", begun: str = "") -> str:
     Args:
         mark: What stands before it.
         begun: A line to change, where a line can be changed.
+
+    Raises:
+        DataError: It is no text; the next line can be read.
     """
+    _keep_bytes()
     if not sys.stdin.isatty():
         mark = ""
     with _begin_line(begun):
@@ -30,7 +37,28 @@ def read_line(mark: str = "> ", begun: str = "") -> str:
     while lines[-1].endswith("\\"):
         lines[-1] = lines[-1][:-1]
         lines.append(input(mark and ". "))
-    return "\n".join(lines)
+    return _decode("\n".join(lines))
+
+
+def _keep_bytes() -> None:
+    """Let the standard input keep what is no text, which would take the lines after it with it."""
+    if isinstance(sys.stdin, io.TextIOWrapper) and sys.stdin.errors != "surrogateescape":
+        sys.stdin.reconfigure(errors="surrogateescape")
+
+
+def _decode(text: str) -> str:
+    """Return a text whose bytes the locale may have had no characters for."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return text
+    try:
+        return text.encode(sys.stdin.encoding, "surrogateescape").decode()
+    except UnicodeError as error:
+        what, fix = "the line is not UTF-8", "write it as UTF-8"
+        raise DataError(Problem("", "", what, fix, kind="text")) from error
 
 
 @contextmanager
