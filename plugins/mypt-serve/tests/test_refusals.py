@@ -88,7 +88,7 @@ def test_a_wrong_parameter_is_named_by_both(http, given, status, param, part):
         (
             {"prompt": "a" * 257},
             "prompt",
-            "context is 256 tokens; shorten your prompt, which have 257",
+            "context is 256 tokens; shorten your prompt of 257",
         ),
         ({"logprobs": 21}, "logprobs", "must be from 0 to 20"),
         ({"logprobs": True}, "logprobs", "must be an integer"),
@@ -160,6 +160,7 @@ def test_values_that_ask_for_nothing_are_fine(http):
         (b'{"temperature": NaN}', "NaN is no number of JSON"),
         (b'{"temperature": -Infinity}', "-Infinity is no number"),
         (b'{"model": "a", "model": "b"}', "has a name twice"),
+        (b'{"seed": ' + b"1" * 5000 + b"}", "JSON: a number has 5000 digits."),
         (b"\xff\xfe", "not UTF-8"),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "nested too deeply"),
         (b'{"seed": ' + b"9" * 5000 + b"}", "not valid JSON"),

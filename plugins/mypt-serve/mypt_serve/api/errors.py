@@ -78,7 +78,7 @@ def refuse_length(name: str, count: int, context: int) -> NoReturn:
     Raises:
         ApiError: Always.
     """
-    message = f"This model's context is {context} tokens; shorten your {name}, which have {count}."
+    message = f"This model's context is {context} tokens; shorten your {name} of {count}."
     raise ApiError(400, message, param=name, code="context_length_exceeded")
 
 

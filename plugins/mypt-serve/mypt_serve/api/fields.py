@@ -23,7 +23,10 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """
     try:
         value = json.loads(
-            body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_collect_once
+            body.decode("utf-8"),
+            parse_int=_parse_int,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_collect_once,
         )
     except (ValueError, RecursionError) as error:
         message = f"The body is not valid JSON: {_describe(error)}."
@@ -44,6 +47,14 @@ def _describe(error: Exception) -> str:
 def _refuse_constant(name: str) -> NoReturn:
     message = f"{name} is no number of JSON"
     raise ValueError(message)
+
+
+def _parse_int(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError as error:  # Python reads no thousands of digits
+        message = f"a number has {len(digits)} digits"
+        raise ValueError(message) from error
 
 
 def _collect_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
