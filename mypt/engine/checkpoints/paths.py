@@ -14,6 +14,7 @@ from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
 from mypt.format.shards.places import holds_shards, shards_path
 from mypt.format.storage import files
+from mypt.format.storage.files import is_folder, is_present, is_regular_file
 from mypt.format.storage.save_errors import explain_no_folder
 
 if TYPE_CHECKING:
