@@ -70,9 +70,9 @@ def open_workplace(target: Path, suffix: str) -> Iterator[Path]:
         OSError: The folder cannot be made, or what is left there not removed.
     """
     work = _workplace_path(target, suffix)
-    work.mkdir(parents=True, exist_ok=True)
     fix = "wait until it ends, or name another place"
     try:
+        work.mkdir(parents=True, exist_ok=True)
         with file_lock(work / LOCK_FILE, target, fix=fix, no_lock=True):
             try:
                 _empty(work)

@@ -142,8 +142,9 @@ def export(world):
         hold(code == 1 and "config.json#/" in said, words, said)
         world.counts[f"exports refused for what the program lacks: {program}"] += 1
     for path in (world.place / "exports").iterdir():
-        # Who is killed right after the export has its name leaves the place where it was made.
-        hold(path == output or code < 0, path, "is left of", words)
+        # Who is ended right after the export has its name leaves the place where it was made.
+        ended = code < 0 or said.endswith("interrupted\n")
+        hold(path == output or ended, path, "is left of", words)
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
