@@ -11,6 +11,7 @@ from attrs import evolve, frozen
 from mypt.format.documents.training import DataFingerprint, EpochPlace
 
 if TYPE_CHECKING:
+    from mypt.data.batches.batch import Batch
     from mypt.data.batches.loader import GPTDataLoader
     from mypt.format.documents.training import TrainingConfig, TrainingState
 
@@ -54,6 +55,25 @@ class Phases:
                 return phase
         return self.phases[-1]
 
+    def draw(
+        self, step: int, seed: int, micro_steps: int, place: EpochPlace | None, rows: slice
+    ) -> list[Batch]:
+        """Draw this process's batches of the update that follows `step` updates.
+
+        Args:
+            step: Number of updates before it.
+            seed: Seed of the run.
+            micro_steps: Number of batches.
+            place: The place in the epochs before it; None if the phase does not train by epochs.
+            rows: This process's rows of each batch.
+        """
+        loader, first = self.at(step).loader, 0 if place is None else place.windows
+        size = loader.config.batch_size
+        return [
+            loader.train_batch(seed, step, m, first_window=first + m * size, rows=rows)
+            for m in range(micro_steps)
+        ]
+
     def name_at(self, step: int) -> str | None:
         """Return the name of the phase at a step, or None in a run on one data set."""
         return self.at(step).name if len(self.phases) > 1 else None
@@ -86,17 +106,20 @@ class Phases:
             return evolve(start, windows=previous.tokens_processed // block_size)
         return start
 
-    def epoch_after(self, step: int, place: EpochPlace | None, windows: int) -> EpochPlace | None:
+    def epoch_after(
+        self, step: int, place: EpochPlace | None, micro_steps: int
+    ) -> EpochPlace | None:
         """Return the place in the epochs after the update that follows `step` updates.
 
         Args:
             step: Number of updates before it.
             place: The place before it.
-            windows: Number of windows that it took.
+            micro_steps: Number of batches that it took.
         """
         if place is None or self.begins_at(step + 1):
             return self._epoch_start(step + 1)
-        return evolve(place, windows=place.windows + windows)
+        taken = micro_steps * self.at(step).loader.config.batch_size
+        return evolve(place, windows=place.windows + taken)
 
     @property
     def held_out(self) -> GPTDataLoader:

@@ -16,6 +16,7 @@ from mypt.engine.schedules.batch_size import micro_steps_at
 from mypt.engine.schedules.learning_rate import LearningRate
 from mypt.engine.training.setup.model_setup import check_freezing, set_up_model
 from mypt.engine.training.update import Updater
+from mypt.format.documents.training import TrainingState
 from mypt.model.training_loss import build_loss
 
 if TYPE_CHECKING:
@@ -115,17 +116,13 @@ def _rising_rate(job: Job, begin: int) -> LearningRate:
 
 def _draw_batches(job: Job, begin: int) -> Iterator[list[Batch]]:
     """Yield this process's batches of the updates that a run would begin with."""
+    phases, training = job.phases, job.training
     rows = job.world.rows(job.model.config.batch_size)
-    place = None if job.previous is None else job.previous.epoch
-    window = 0 if place is None else place.windows
+    place = phases.epoch_from(job.previous or TrainingState(step=begin), training)
     for step in range(begin, begin + UPDATES):
-        loader, seed = job.phases.at(step).loader, job.training.seed
-        size, count = loader.config.batch_size, micro_steps_at(step, job.training)
-        yield [
-            loader.train_batch(seed, step, m, first_window=window + m * size, rows=rows)
-            for m in range(count)
-        ]
-        window += size * count
+        count = micro_steps_at(step, training)
+        yield phases.draw(step, training.seed, count, place, rows)
+        place = phases.epoch_after(step, place, count)
 
 
 def _smooth(losses: Sequence[float]) -> tuple[float, ...]:

@@ -188,26 +188,10 @@ class Trainer:
         """Make one optimizer update, of as many micro steps as its step has."""
         self._meter.begin()
         training, step = self.state.training_config, self.state.step
-        phase = self.phases.at(step)
         if self.phases.begins_at(step):
-            self._log_step(self._meter.collect())
-            self._dispatcher.emit(
-                events.PhaseSwitch(
-                    iter=step,
-                    elapsed_s=round(self._elapsed_s, 1),
-                    tokens_processed=self.state.tokens_processed,
-                    new_phase=phase.name,
-                )
-            )
-        epoch, size = self.state.epoch, phase.loader.config.batch_size
-        drawn = 0 if epoch is None else epoch.windows
-        micro_steps = micro_steps_at(step, training)
-        batches = [
-            phase.loader.train_batch(
-                training.seed, step, m, first_window=drawn + m * size, rows=self._rows
-            )
-            for m in range(micro_steps)
-        ]
+            self._announce_phase(step)
+        place, micro_steps = self.state.epoch, micro_steps_at(step, training)
+        batches = self.phases.draw(step, training.seed, micro_steps, place, self._rows)
         is_logged = self._meter.is_due(step + 1, training)
         made = self._updater.update(batches, step, measure_norm=is_logged)
         if self._mean is not None:
@@ -222,7 +206,7 @@ class Trainer:
             step=step + 1,
             tokens_processed=self.state.tokens_processed + tokens,
             phase=self.phases.name_at(step + 1),
-            epoch=self.phases.epoch_after(step, epoch, size * micro_steps),
+            epoch=self.phases.epoch_after(step, place, micro_steps),
             elapsed_s=self._read_clock(),
         )
         self._is_saved = False
@@ -236,6 +220,17 @@ class Trainer:
         )
         self._log_step(self._meter.measure(self.state, made.lr, made.loss, made.grad_norm))
         self._call(self._callbacks.step_done, step + 1, made.lr, self.model, self._loss)
+
+    def _announce_phase(self, step: int) -> None:
+        self._log_step(self._meter.collect())
+        self._dispatcher.emit(
+            events.PhaseSwitch(
+                iter=step,
+                elapsed_s=round(self._elapsed_s, 1),
+                tokens_processed=self.state.tokens_processed,
+                new_phase=self.phases.at(step).name,
+            )
+        )
 
     def _read_clock(self) -> float:
         """Return the seconds of training so far; those of the first process where they decide."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mypt.data.batches.loader import GPTDataLoader
 from mypt.engine.training.lr_finder import RateSearch
 
 SMALL = (
@@ -79,6 +80,29 @@ def test_a_finished_model_is_searched_from_as_it_is_and_stays(find, cli, in_tmp)
     assert "suggested" in Path("rates.html").read_text()
     Path("rates.html").unlink()
     assert everything() == before
+
+
+def test_the_batches_are_those_that_the_run_would_begin_with(find, cli, in_tmp, monkeypatch):
+    drawn = []
+    real = GPTDataLoader.train_batch
+
+    def note(self, seed, step, micro_step, *, first_window, rows):
+        drawn.append((seed, step, micro_step, first_window))
+        return real(self, seed, step, micro_step, first_window=first_window, rows=rows)
+
+    monkeypatch.setattr(GPTDataLoader, "train_batch", note)
+    often = ("--eval_iters", 1, "--eval_interval", 4)
+    train = ("train", "--model_name", "cat")
+    flags = ("--input_file", "input.txt", *SMALL, "--sampling", "epoch")
+    cli(*train, *flags, *often, "--max_iters", 4)
+    drawn.clear()
+    again = ("--seed", 7, "--grad_accum_steps", 2)  # another order: the epoch begins anew
+    assert find(*again)[0] == 0
+    tried = drawn[:8]
+    drawn.clear()
+    assert cli(*train, *again, *often, "--max_iters", 8)[0] == 0
+    assert tried == drawn
+    assert [window for *_, window in tried] == [*range(0, 32, 4)]
 
 
 @pytest.mark.parametrize(
