@@ -246,7 +246,7 @@ def test_a_data_set_is_prepared_with_the_options_of_its_tokenizer(preset, cli, r
     assert _letters("c") == _letters("b")
 
     line = refused(*prepare, "c", "--tokenization", "acme_letters")
-    assert "was prepared differently: tokenizer_options changed since" in line
+    assert "was prepared differently: the options of the tokenizer changed since" in line
     flag = ("--plugins", '{"acme-words": {"n_leters": 5}}')
     line = refused(*prepare, "d", "--tokenization", "acme_letters", *flag)
     assert line.startswith("error: --plugins/acme-words/n_leters: is not an option (did you mean")

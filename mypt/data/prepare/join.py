@@ -19,7 +19,7 @@ from mypt.data.prepare.shard_writer import ShardWriter
 from mypt.format.errors import DataError, Problem, limit_problems
 from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import write_atomically
-from mypt.format.storage.files import is_regular_file
+from mypt.format.storage.files import digest_file, is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -242,10 +242,7 @@ def _find_damage(part: _Found) -> Iterator[Problem]:
         if problem.severity == "error":
             yield Problem(problem.file, "", problem.what, _AGAIN, kind=_KIND)
     state = part.folder / STATE_FILE
-    if not is_regular_file(state) or _digest(state) != part.record.tokenizer_sha256:
+    is_there = is_regular_file(state)
+    if not is_there or digest_file(state, STATE_FILE) != part.record.tokenizer_sha256:
         what = f"is not the one that {PART_FILE} says"
         yield Problem(str(state), "", what, _AGAIN, kind=_KIND)
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

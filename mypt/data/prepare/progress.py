@@ -17,6 +17,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+# What people call the settings that are named otherwise than their flags.
+_NAMES = {
+    "inputs_sha256": "the inputs",
+    "val_inputs_sha256": "the files to validate on",
+    "tokenizer_sha256": "the tokenizer",
+    "tokenizer_options": "the options of the tokenizer",
+    "wanted_dtype": "dtype",
+}
+
+
 @frozen
 class Position:
     """Where the next shard begins.
@@ -93,7 +103,7 @@ def check_same_settings(folder: Path, before: Mapping[str, Any], now: Mapping[st
     """
     changed = [name for name in now if before.get(name) != now[name]]
     if changed:
-        names = ", ".join("the inputs" if n == "inputs_sha256" else n for n in changed)
+        names = ", ".join(_NAMES.get(name, name) for name in changed)
         raise _make_changed_error(folder, f"was prepared differently: {names} changed since")
 
 

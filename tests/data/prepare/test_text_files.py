@@ -170,7 +170,7 @@ def test_the_standard_input_is_read_as_what_is_asked_for(wanted, plugins, lines,
         (
             b"some text\n" * 99,
             {"dtype": "uint16", "tokens_per_shard": 7},
-            "was prepared differently",
+            "was prepared differently: the inputs, tokens_per_shard, dtype changed since",
         ),
     ],
     ids=["empty", "too short", "beside another data set"],

@@ -11,6 +11,7 @@ from mypt.engine.checkpoints.recovery.condition import (
     are_damage,
     examine_condition,
     read_recorded_state,
+    step_of,
 )
 from mypt.format.bundle.copy_name import SINGLE, CopyKind
 from mypt.format.errors import FormatError, Problem
@@ -42,7 +43,7 @@ def list_candidates(folder: Path, kinds: tuple[CopyKind, ...] = (CopyKind.GOLD,)
     if run is None and own:
         run = own[max(own, key=_find_time)].get("run_id")
     of_run = [path for path, state in own.items() if state.get("run_id") in (run, None)]
-    return sorted(of_run, key=lambda path: -_step_of(own[path]))  # of one step, numbered first
+    return sorted(of_run, key=lambda path: -step_of(own[path]))  # of one step, numbered first
 
 
 @contextmanager
@@ -80,8 +81,3 @@ def _find_time(path: Path) -> float:
         return (path / files.MANIFEST).stat().st_mtime
     except OSError:
         return 0.0
-
-
-def _step_of(state: Mapping[str, Any]) -> int:
-    step = state.get("step")
-    return step if isinstance(step, int) else 0

@@ -160,6 +160,12 @@ def read_recorded_state(folder: Path) -> Mapping[str, Any]:
     return {}
 
 
+def step_of(state: Mapping[str, Any]) -> int:
+    """Return the step of a recorded state, which is unchecked; 0 where it has none."""
+    step = state.get("step")
+    return step if isinstance(step, int) else 0
+
+
 def _read_committed_state(folder: Path) -> Mapping[str, Any] | None:
     return committed_document(folder, files.TRAINING_STATE)
 

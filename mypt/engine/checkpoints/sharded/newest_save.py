@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from mypt.engine.checkpoints.recovery.condition import read_recorded_state
+from mypt.engine.checkpoints.recovery.condition import read_recorded_state, step_of
 from mypt.format.errors import ConfigError, FormatError, Problem, SaveError, UsageError
 from mypt.format.open import is_model
 from mypt.format.shards.places import holds_shards, model_path, shards_path
 from mypt.format.shards.record import read_state
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from mypt.format.documents.training import TrainingConfig, TrainingState
@@ -58,7 +57,7 @@ def find_newest(folder: Path) -> NewestSave:
         whose = "is of another run than" if own else "may be of another run than what is left of"
         what, fix = f"{whose} {folder}", "move one of the two away"
         raise FormatError(Problem(str(shards), "", what, fix, kind="shards.run"))
-    steps = {path: _step_of(held) for path, held in ((folder, own), (shards, state))}
+    steps = {path: step_of(held) for path, held in ((folder, own), (shards, state))}
     newest = max(steps, key=lambda path: steps[path])  # of the same step, the bundle
     said = " and ".join(f"{path} is at step {step}" for path, step in steps.items())
     return NewestSave(newest, (f"{said}: going on from {newest}",))
@@ -93,17 +92,12 @@ def ensure_shards_replaceable(folder: Path, state: TrainingState) -> None:
         return
     held = read_state(shards)
     is_own = held.get("run_id") == state.run_id
-    if is_own and _step_of(held) <= state.step:
+    if is_own and step_of(held) <= state.step:
         return
-    whose = f"this run at step {_step_of(held)}" if is_own else "another run"
+    whose = f"this run at step {step_of(held)}" if is_own else "another run"
     what = f"is the sharded save of {whose}, and a save of {folder} would take its place"
     fix = "move it away, name another folder, or pass --overwrite (overwrite=True)"
     raise SaveError(Problem(str(shards), "", what, fix, kind="replace"))
-
-
-def _step_of(state: Mapping[str, object]) -> int:
-    step = state.get("step")
-    return step if isinstance(step, int) else 0
 
 
 def check_sharded_saves(training: TrainingConfig) -> None:
