@@ -101,14 +101,12 @@ def check_model(path_or_name: str | Path, *, plugins: Plugins | None = None) -> 
         then its copies, the newest step first, each with `path`, `kind` ("model", "step", "gold",
         "fp16", "ema", "shards" or "set aside"), `step`, `whole`, `damaged` (whether a copy of its
         files would mend it; what this mypt cannot read and what was edited is neither whole nor
-        damaged),
-        `generate` (whether its weights can be used), `train` (whether training goes on from it:
-        "exactly", "not exactly", or None for not at all), `doubts` (why not exactly), `remark`,
-        `problems` and `edits` (what was edited by hand since the save), each an object of the
-        fields of `Problem`; `fall_back`, the path of the copy
-        that `--fall_back` takes, None where none serves or none is needed; `leftovers` of
-        interrupted processes, and `log`, what the end of the log tells, both as problems that are
-        notes. What is not known is None.
+        damaged), `generate` (whether its weights can be used), `train` (whether training goes on
+        from it: "exactly", "not exactly", or None for not at all), `doubts` (why not exactly),
+        `remark`, `problems` and `edits` (what was edited by hand since the save), each an object of
+        the fields of `Problem`; `fall_back`, the path of the copy that `--fall_back` takes, None
+        where none serves or none is needed; `leftovers` of interrupted processes, and `log`, what
+        the end of the log tells, both as problems that are notes. What is not known is None.
 
     Raises:
         UsageError: There is no such checkpoint, and no copy of one.

@@ -51,14 +51,13 @@ def get_model_info(
         folders of its gold, rounded, averaged and numbered copies), `ended` (why its run ended
         before `max_iters`; None where it did not), `adapter` (of an adapter the path of its `base`,
         None where that is not there, the `problem` then, and the number of `base_parameters`; None
-        for a whole model), `edits` (of its documents since it
-        was saved, harmless ones too), `notes` (all that a user should know of it, such as what its
-        reader mapped, left out or assumed), `warnings` (edits that its output may depend on, what
-        is wrong with its training state or
-        its optimizer, which only training needs, changed versions of plugins, and features of a
-        later version of the format), and `plugins`: by package the `version` it requires (None if
-        that is not recorded), `needed_for` as in a manifest, and the version `installed`, None if
-        it is not or cannot be used, and then in `absence` why.
+        for a whole model), `edits` (of its documents since it was saved, harmless ones too),
+        `notes` (all that a user should know of it, such as what its reader mapped, left out or
+        assumed), `warnings` (edits that its output may depend on, what is wrong with its training
+        state or its optimizer, which only training needs, changed versions of plugins, and features
+        of a later version of the format), and `plugins`: by package the `version` it requires (None
+        if that is not recorded), `needed_for` as in a manifest, and the version `installed`, None
+        if it is not or cannot be used, and then in `absence` why.
 
     Raises:
         UsageError: There is no such checkpoint, or its reader has no such option.

@@ -34,8 +34,7 @@ class OptimizerFactory(VersionedFactory):
         settings: Names of the hyperparameters of its groups, beside `lr` and `name`. They are saved
             with the state, and are those of `build` again when a run goes on.
         progress: Names of the settings of its groups that its updates change: numbers, such as a
-            counter.
-            They are saved, and go on from there.
+            counter. They are saved, and go on from there.
         options: JSON Schema of `optimizer_options` of a training config.
     """
 
