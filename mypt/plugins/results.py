@@ -175,6 +175,17 @@ def _convert_share(made: Any) -> float:
     return share
 
 
+def _require_verdict(made: Any) -> object:
+    """Raise for what a run could not save, as well as for what is no verdict."""
+    _require_instance(Verdict, made)
+    try:
+        json.dumps(dict(made.memory), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        fault = f"whose memory is not JSON ({error})"
+        raise TypeError(_describe_result(made, fault)) from error
+    return made
+
+
 def _convert_items(wanted: type[Any], made: Any) -> tuple[Any, ...]:
     """Return what an exporter returns as a tuple of that type."""
     items = (made,) if isinstance(made, str) else tuple(made)
@@ -203,7 +214,7 @@ _RESULT_CHECKS: Mapping[tuple[type, str], Callable[[Any], Any]] = {
     (LossFactory, "build"): _require_function,
     (DataSourceFactory, "read"): _require_documents,
     (GuardFactory, "build"): _require_function,
-    (GuardFactory, "judge"): partial(_require_instance, Verdict),
+    (GuardFactory, "judge"): _require_verdict,
     (SinkFactory, "build"): lambda made: made if made is None else _require_protocol(LogSink, made),
     (ReaderFactory, "read"): check_checkpoint,
     (LogitProcessorFactory, "build"): _require_function,

@@ -1,6 +1,7 @@
 """What a plugin offers fails with one line that names it, wherever it is used."""
 
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -137,6 +138,11 @@ def test_a_reader_that_gives_no_checkpoint():
     ("guard", "said"),
     [
         (lambda evaluation, memory: None, "it returns NoneType, not Verdict"),
+        (
+            lambda evaluation, memory: Verdict(None, {"loss": math.nan}),
+            "memory is not JSON (Out of",
+        ),
+        (lambda evaluation, memory: Verdict(None, {"seen": {1}}), "memory is not JSON (Object of"),
         (lambda evaluation: Verdict(None, {}), "takes 1 positional argument but 2 were given"),
     ],
 )
