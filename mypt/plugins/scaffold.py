@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from importlib import resources
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, SaveError, UsageError
@@ -51,8 +52,11 @@ def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
         what = "is not a valid name for a plugin package"
         fix = "use a letter, then letters, digits and hyphens, such as mypt-mine"
         raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
-    if module in _TAKEN:
-        what = f"would be the module `{module}`, a name that Python, mypt or its tests use"
+    use = "a name that Python, mypt or its tests use" if module in _TAKEN else None
+    if use is None and _is_installed(module):
+        use = "which is installed already, and which it would hide"
+    if use is not None:
+        what = f"would be the module `{module}`, {use}"
         fix = f"choose another name, such as mypt-{normalize_package_name(name)}"
         raise UsageError(Problem("", name, what, fix, kind="plugin.name"))
     if is_present(folder) and (not is_folder(folder) or any(folder.iterdir())):
@@ -78,3 +82,9 @@ def write_scaffold(name: str, folder: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
             raise
         yield path
+
+
+def _is_installed(module: str) -> bool:
+    """Return whether Python finds a module of that name; a folder without one is none."""
+    spec = find_spec(module)
+    return spec is not None and spec.origin is not None

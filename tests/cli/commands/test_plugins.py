@@ -350,6 +350,14 @@ def test_a_starter_whose_name_is_taken_is_told_so(name, cli, in_tmp):
     )
 
 
+def test_a_starter_hides_no_package_that_is_installed(cli, in_tmp):
+    for name in ("torch", "pluggy"):
+        code, _, err = cli("plugins", "new", name)
+        assert code == 2
+        assert f"the module `{name}`, which is installed already, and which it would hide; " in err
+    assert not any(in_tmp.iterdir())
+
+
 def test_a_starter_is_never_written_over_something(cli, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
