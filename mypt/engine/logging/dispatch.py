@@ -12,6 +12,7 @@ from mypt.engine.logging.events import LoggedEvent, Notice
 from mypt.format.errors import SaveError, log_traceback, one_line, suggestion
 from mypt.format.rules.plugin_settings import SINKS
 from mypt.plugins.contracts.sink import ResumableSink
+from mypt.plugins.faults import disable_hint
 from mypt.plugins.isolation import summarize_error
 from mypt.plugins.selection import select_options
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from mypt.engine.logging.events import Event
     from mypt.plugins.contracts.sink import LogSink, RunInfo
+    from mypt.plugins.faults import PluginOrigin
     from mypt.plugins.manager import Plugins
 
 
@@ -34,15 +36,20 @@ class EventDispatcher:
     """
 
     def __init__(
-        self, sinks: Mapping[str, LogSink], states: Mapping[str, Any] | None = None
+        self,
+        sinks: Mapping[str, LogSink],
+        states: Mapping[str, Any] | None = None,
+        origins: Mapping[str, PluginOrigin] | None = None,
     ) -> None:
         """Start with `sinks`, by name.
 
         Args:
             sinks: The sinks.
             states: What the sinks of the run had to keep when it was saved last, by name.
+            origins: The plugins that they are of, by name.
         """
         self._sinks = dict(sinks)
+        self._origins = dict(origins or {})
         self._states = dict(states or {})
         self._held: list[Event] | None = None
 
@@ -128,8 +135,7 @@ class EventDispatcher:
         sink = self._sinks.pop(name)
         with suppress(Exception, SystemExit):  # that it failed is told already
             sink.close()
-        reason = summarize_error(error)
-        self.emit(Notice(message=f"log sink {name} failed and is off: {reason}"))
+        self._report(name, "failed and is off", error)
 
     def close(self) -> None:
         """Close all sinks, mypt's own last, which report those that fail."""
@@ -139,8 +145,14 @@ class EventDispatcher:
                 sink.close()
             except (Exception, SystemExit) as error:  # the run is over: close the rest
                 log_traceback(error)
-                reason = summarize_error(error)
-                self.emit(Notice(message=f"log sink {name} did not close: {reason}"))
+                self._report(name, "did not close", error)
+
+    def _report(self, name: str, what: str, error: BaseException) -> None:
+        message, origin = f"log sink {name} {what}: {summarize_error(error)}", ""
+        source = self._origins.get(name)
+        if source is not None and not source.is_built_in:
+            origin = f"; it is of {source}: update that, or disable it: {disable_hint(source.name)}"
+        self.emit(Notice(message=message + origin))
 
 
 def check_state(state: object) -> Mapping[str, Any]:
@@ -195,7 +207,9 @@ def open_sinks(
             failed[name] = error
         else:
             built |= {} if sink is None else {name: sink}
-    dispatcher = EventDispatcher(built, states)
+    found = {name: plugins.source_of("mypt_log_sinks", name) for name in built}
+    origins = {name: source for name, source in found.items() if source is not None}
+    dispatcher = EventDispatcher(built, states, origins)
     for name in wanted:
         if name not in plugins.sinks:
             near = suggestion(name, plugins.sinks)

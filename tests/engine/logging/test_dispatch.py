@@ -122,7 +122,9 @@ def test_a_sink_of_a_plugin_that_fails_stops_no_run_and_is_reported_once(
     told = read_lines(log)
     notices = [event["message"] for event in told if event["event"] == "notice"]
     assert sum("sink" in notice for notice in notices) == 1
-    assert any(said in notice for notice in notices)
+    (notice,) = (notice for notice in notices if said in notice)
+    assert "plugin mine of acme-mine 1.0" in notice
+    assert "disable it: mypt --disable-plugin mine" in notice
     assert [event["iter"] for event in told if event["event"] == "eval"] == [0, 2, 4]
 
 
