@@ -64,7 +64,7 @@ def explain_failure(model: Assembled, error: Exception) -> PluginError | None:
         if slot == "embedding_type":
             return None  # what it got is the caller's
         is_in_part = is_in_part or bool(slot) or module.startswith(_OWN_PARTS)
-    return _name_all(model, origins, error) if is_in_part else None
+    return _name_all(model, error) if is_in_part else None
 
 
 def find_origins(model: Assembled) -> Mapping[str, PluginOrigin]:
@@ -74,6 +74,14 @@ def find_origins(model: Assembled) -> Mapping[str, PluginOrigin]:
         for slot in used_slots(model.config, model.plugins.layouts)
     }
     return {slot: o for slot, o in found.items() if o is not None and not o.is_built_in}
+
+
+def name_foreign_parts(model: Assembled) -> str:
+    """Return the parts of a model that plugins offer, with their plugins, without mypt's own."""
+    return " or ".join(
+        f"{slot} `{getattr(model.config, slot)}` of {origin}"
+        for slot, origin in find_origins(model).items()
+    )
 
 
 def _list_frames(traceback: TracebackType | None) -> list[FrameType]:
@@ -95,14 +103,11 @@ def _name_part(
     )
 
 
-def _name_all(
-    model: Assembled, origins: Mapping[str, PluginOrigin], error: Exception
-) -> PluginError:
+def _name_all(model: Assembled, error: Exception) -> PluginError:
     """Return the error for what fails in a part of mypt, or in compiled code.
 
     A part of a plugin has returned something that others cannot use, or is among what was compiled.
     """
-    parts = [f"{slot} `{getattr(model.config, slot)}` of {o}" for slot, o in origins.items()]
-    reason = summarize_error(error)
-    what = f"failed in a part of a plugin, or on what it returned ({reason}): {' or '.join(parts)}"
+    reason, parts = summarize_error(error), name_foreign_parts(model)
+    what = f"failed in a part of a plugin, or on what it returned ({reason}): {parts}"
     return PluginError(Problem("", "the model", what, "update the plugin", kind="plugin.broken"))

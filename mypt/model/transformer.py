@@ -25,7 +25,7 @@ from mypt.model.contexts import (
     recompute_layer,
 )
 from mypt.model.kv_cache import KVCache
-from mypt.model.part_failures import explain_failure, naming_failures
+from mypt.model.part_failures import explain_failure, name_foreign_parts, naming_failures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -330,7 +330,7 @@ class Transformer(nn.Module):
         found = {name: tuple(tensor.shape) for name, tensor in self.state_dict().items()}
         if list(found.items()) != list(expected.items()):
             differing = sorted(set(expected.items()) ^ set(found.items())) or "their order"
-            what = f"a part's tensors differ from those that its plugin declares: {differing}"
+            what = f"the tensors of {name_foreign_parts(self)} are not those declared: {differing}"
             fix = "correct `tensors` of its PartFactory, or the module that it builds"
             raise PluginError(Problem("", "", what, fix, kind=LAYOUT))
 

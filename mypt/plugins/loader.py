@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from mypt.format.errors import PluginError, Problem, log_traceback
+from mypt.format.errors import PluginError, Problem, log_traceback, suggestion
 from mypt.format.names.packages import normalize_package_name
 from mypt.format.version import PROJECT
 from mypt.plugins.faults import (
@@ -92,14 +92,23 @@ class PluginLoader:
             self._manager.register(plugin, name=source.name)
             self._manager.check_pending()
         except BaseException as error:
+            unknown = self._find_unknown_hook(plugin)
             if self._manager.has_plugin(source.name):
                 self._manager.unregister(name=source.name)
             if not isinstance(error, (pluggy.PluginValidationError, ValueError)):
                 raise
-            what = str(error).splitlines()[-1]
+            what = unknown or str(error).splitlines()[-1]
             fix = "compare its hooks with the reference of hooks"
             raise PluginError(Problem("", str(source), what, fix, kind="plugin")) from error
         self.sources[source.name] = source
+
+    def _find_unknown_hook(self, plugin: object) -> str | None:
+        """Say which hook of a registered plugin mypt does not have; None where it has them all."""
+        for caller in self._manager.get_hookcallers(plugin) or ():
+            if not caller.has_spec():
+                near = suggestion(caller.name, HOOKS)
+                return f"has a hook that mypt does not know: {caller.name}{near}"
+        return None
 
     def load(self, source: PluginOrigin, importer: Callable[[], Any]) -> None:
         """Import and register one plugin, recording its faults."""

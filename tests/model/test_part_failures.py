@@ -133,6 +133,11 @@ def test_the_short_way_of_generation_is_named_too(part, said):
     assert said in failure_of(list, generate(model, IDX, 3, Sampling(temperature=0.0))).what
 
 
+def test_a_part_with_other_tensors_than_it_declares_is_named():
+    said = failure_of(model_with, "mlp_type", lambda config: nn.Linear(8, 8)).what
+    assert "the tensors of mlp_type `mine` of plugin acme of acme-parts 1.0 are not those" in said
+
+
 def test_a_new_model_names_the_part_whose_reset_fails():
     said = failure_of(model_with, "norm_type", Resets).what
     assert said == "failed in `reset` of its norm_type `mine`: KeyError: 'a seed'"

@@ -25,7 +25,11 @@ def test_what_a_plugin_offers_is_there_beside_what_mypt_has():
         ),
         ("mypt_gold_guards", GuardFactory(5, dict), "whose `name` is 5, not a non-empty string"),
         ("mypt_gold_guards", "mine", "offers str, not GuardFactory"),
-        ("mypt_gold_gards", GuardFactory("mine", dict), "unknown hook 'mypt_gold_gards'"),
+        (
+            "mypt_gold_gards",
+            GuardFactory("mine", dict),
+            r"mypt does not know: mypt_gold_gards \(did you mean `mypt_gold_guards`\?\)",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(hook, offered, said):

@@ -54,6 +54,8 @@ def model_dir(model_name: str) -> Path:
     folder = CHECKPOINTS / model_name
     if _NO_WINDOWS_NAME.fullmatch(model_name) and not is_folder(folder):
         raise _name_error(model_name, "is a name that no folder can have on Windows")
+    if model_name.startswith("-") and not is_folder(folder):
+        raise _name_error(model_name, "begins with a dash, as options of commands do")
     return folder
 
 

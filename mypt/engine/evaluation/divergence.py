@@ -70,14 +70,17 @@ def diverged_error(
     """
     lower = f"a learning_rate below {training.learning_rate:g}"
     copies = "a gold or numbered copy (init_from_model)"
-    if saved_step is None:
-        kept, fix = "nothing was saved", f"begin again with {lower}"
+    if step == 0 and saved_step is None:
+        kept = "before the first update; nothing was saved"
+        fix = "look for the cause in the initial weights, or in a part of the model"
+    elif saved_step is None:
+        kept, fix = "and nothing was saved", f"begin again with {lower}"
     elif saved_step == step:
-        kept, fix = "so they are in what was saved", f"begin with {copies} and {lower}"
+        kept, fix = "and so they are in what was saved", f"begin with {copies} and {lower}"
     else:
-        kept = f"step {saved_step} stays as it was saved"
+        kept = f"and step {saved_step} stays as it was saved"
         fix = f"go on from there with {lower}, or begin with {copies}"
-    what = f"training has diverged: {found} at step {step}, and {kept}"
+    what = f"training has diverged: {found} at step {step}, {kept}"
     fix += "; a run goes on where terminate_on_nan is off" if training.terminate_on_nan else ""
     place = "" if folder is None else str(folder)
     return DivergedError(Problem(place, "", what, fix, kind="training.diverged"))

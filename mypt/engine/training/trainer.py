@@ -292,6 +292,7 @@ class Trainer:
         return not self._world.agree(not are_finite(self.model.parameters()))
 
     def _diverged(self, found: str) -> DivergedError:
+        self._saver.wait()  # a step that is still being saved is told as saved
         return diverged_error(
             found,
             self.state.step,

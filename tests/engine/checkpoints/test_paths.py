@@ -36,6 +36,14 @@ def test_a_name_that_windows_cannot_have_is_refused_for_a_new_model(name, in_tmp
     assert model_dir(name) == folder  # the model of who has it already is opened
 
 
+def test_a_name_that_looks_like_an_option_is_refused_for_a_new_model(in_tmp):
+    with pytest.raises(UsageError, match="`-x` begins with a dash, as options of commands do"):
+        model_dir("-x")
+    folder = Path("checkpoints") / "-x"
+    folder.mkdir(parents=True)
+    assert model_dir("-x") == folder
+
+
 @pytest.mark.parametrize("name", ["conrad", "com10", "nul_v1", "aux-1", "a.con", "lpt"])
 def test_a_name_that_only_begins_so_is_taken(name):
     assert model_dir(name) == Path("checkpoints") / name

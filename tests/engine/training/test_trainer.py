@@ -4,6 +4,8 @@ import json
 import math
 import re
 import signal
+import threading
+import time
 from contextlib import nullcontext
 
 import numpy as np
@@ -14,13 +16,14 @@ from attrs import evolve
 import mypt
 from mypt.api.checkpoint_manager import resume
 from mypt.data.randomness import Purpose, torch_seed
+from mypt.engine.checkpoints.checkpointer import Checkpointer
 from mypt.engine.evaluation.divergence import DivergedError
 from mypt.engine.logging import reports
 from mypt.engine.training import run
 from mypt.engine.training.trainer import Trainer
 from mypt.format.bundle.read import read_bundle
 from mypt.format.documents.training import TrainingConfig
-from mypt.format.errors import ConfigError
+from mypt.format.errors import ConfigError, Problem, SaveError
 from mypt.format.open import open_checkpoint
 from mypt.format.storage.generations import read_manifest
 from mypt.plugins.manager import load_plugins
@@ -167,6 +170,32 @@ def test_a_signal_saves_no_weights_that_are_not_finite(text, tmp_path, monkeypat
     assert finite_steps(tmp_path / "m")["m"] == 6
 
 
+def test_a_step_is_told_as_saved_only_once_it_is(text, tmp_path, monkeypatch):
+    """The save of step 6 is still at work when the next step has diverged, and fails then."""
+    spoiled, write = threading.Event(), Checkpointer.write_own
+
+    def write_own(self, copy, state):
+        if state.step == 6:
+            spoiled.wait()
+            time.sleep(0.2)
+            raise SaveError(Problem(str(tmp_path), "", "the disk is full", "make room", "save"))
+        return write(self, copy, state)
+
+    def diverge(self):
+        update(self)
+        if self.state.step == 7:
+            with torch.no_grad():
+                self.model.lm_head.weight.fill_(math.nan)
+            spoiled.set()
+            signal.raise_signal(signal.SIGTERM)
+
+    update = Trainer.update
+    monkeypatch.setattr(Checkpointer, "write_own", write_own)
+    monkeypatch.setattr(Trainer, "update", diverge)
+    with pytest.raises(SaveError, match="the disk is full"):
+        fit(new_model(text), text, tmp_path / "m", **RUN, max_iters=18)
+
+
 def test_a_signal_between_the_last_save_and_the_last_line_cuts_that_off_from_no_log(
     text, tmp_path, monkeypatch
 ):
@@ -203,7 +232,8 @@ def test_weights_that_are_not_finite_from_the_start_are_not_trained(text):
     model = new_model(text)
     with torch.no_grad():
         model.lm_head.weight[0, 0] = math.inf
-    with pytest.raises(DivergedError, match="at step 0, and nothing was saved"):
+    said = "at step 0, before the first update; nothing was saved; look for the cause in the init"
+    with pytest.raises(DivergedError, match=said):
         fit(model, text, max_iters=3, **RUN)
     state = fit(model, text, max_iters=3, **RUN, terminate_on_nan=False)
     assert state.step == 3
