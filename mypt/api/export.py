@@ -12,7 +12,6 @@ from mypt.api.model_log import read_last_losses
 from mypt.engine.checkpoints.adapters.base import merge_opened
 from mypt.engine.checkpoints.paths import find_checkpoint, with_base
 from mypt.format.bundle.reopen import reopen_if_saved
-from mypt.format.discover import ensure_basename
 from mypt.format.documents.config import BIAS_FIELDS
 from mypt.format.documents.convert import to_document
 from mypt.format.errors import FormatError, PluginError, Problem, UsageError
@@ -21,7 +20,7 @@ from mypt.format.open import open_checkpoint, recognise
 from mypt.format.readers.options import check_values, share_options
 from mypt.format.rules.arguments import MAPPING, PATH, TEXT, checked, optional
 from mypt.format.storage.atomic_file import open_workplace, remove_leftover
-from mypt.format.storage.files import is_folder, is_present
+from mypt.format.storage.files import ensure_basename, is_folder, is_present
 from mypt.format.storage.operating_system import sync_folder, sync_tree
 from mypt.format.storage.save_errors import raising_save_errors
 from mypt.gc_pause import pause_gc

@@ -92,11 +92,6 @@ def find_some(folder: Path, readers: Iterable[ReaderFactory], most: int) -> list
     return list(islice(found, most))
 
 
-def ensure_basename(path: Path) -> Path:
-    """Return a path that ends in a name, resolving `.` and `..`."""
-    return path if path.name not in ("", "..") else path.resolve()
-
-
 def _visit(root: Path, readers: Iterable[ReaderFactory]) -> Iterator[Entry | None]:
     """Yield what `walk` yields, and None for each folder that is no checkpoint."""
     waiting = [root]  # no recursion: a deep tree would exceed its limit

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mypt.format.bundle.read import read_bundle
 from mypt.format.bundle.reopen import reopen_if_saved
-from mypt.format.discover import ensure_basename
 from mypt.format.documents.checkpoint import Checkpoint
 from mypt.format.documents.convert import to_recorded_document
 from mypt.format.errors import FormatError, Problem
@@ -59,7 +58,7 @@ def downgrade(
         SaveError: It could not be written; nothing is left behind.
     """
     if output is None:
-        output = ensure_basename(source).with_name(f"{ensure_basename(source).name}_v1")
+        output = files.beside(source, "{}_v1")
     bundle = read_bundle(source, layouts, settings)
     bundle.check_flaws()
     described = apply(_make_checkpoint(bundle))
@@ -103,7 +102,7 @@ def _write_folder(output: Path, contents: Mapping[str, Content]) -> None:
 
     A process that dies in between leaves that folder behind; the next call removes it.
     """
-    waiting = output.with_name(f".{output.name}.mypt-waiting")
+    waiting = files.beside(output, ".{}.mypt-waiting")
     with raising_save_errors(output):
         if files.is_present(waiting):
             shutil.rmtree(waiting)

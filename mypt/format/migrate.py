@@ -11,7 +11,7 @@ from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.bundle.detect import classify
 from mypt.format.bundle.read import read_bundle
 from mypt.format.bundle.write import bundle_files, save_bundle
-from mypt.format.discover import ensure_basename, find_checkpoints
+from mypt.format.discover import find_checkpoints
 from mypt.format.documents.config import GPTConfig
 from mypt.format.documents.convert import (
     from_document,
@@ -33,7 +33,7 @@ from mypt.format.schema.check import load_schema
 from mypt.format.shards.places import holds_shards, model_path
 from mypt.format.storage import files
 from mypt.format.storage.commit import content_digest, finish_interrupted_commit, open_for_writing
-from mypt.format.storage.files import MappedFiles
+from mypt.format.storage.files import MappedFiles, ensure_basename
 from mypt.format.storage.generations import read_manifest
 from mypt.format.tensors.info import DeferredTensor
 from mypt.format.tensors.pt_file import load_tensors
@@ -245,7 +245,7 @@ def default_output(source: Path) -> Path:
     model = _find_copied(source)
     if model is not None:
         return source.with_name(default_output(model).name + source.name.removeprefix(model.name))
-    return source.with_name(source.stem if source.suffix else f"{source.name}_v2")
+    return source.with_name(source.stem) if source.suffix else files.beside(source, "{}_v2")
 
 
 def _find_copied(source: Path) -> Path | None:

@@ -177,7 +177,8 @@ def _find_path(path_or_name: str | Path) -> Path:
 
 
 def _is_name(path_or_name: str | Path) -> bool:
-    return isinstance(path_or_name, str) and Path(path_or_name).name == path_or_name != ""
+    name = Path(path_or_name).name
+    return isinstance(path_or_name, str) and name == path_or_name and name not in ("", "..")
 
 
 def _is_model(path: Path) -> bool:

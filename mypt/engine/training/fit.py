@@ -32,13 +32,12 @@ from mypt.engine.schedules.learning_rate import check_learning_rate
 from mypt.engine.stopping.ends import is_finished, list_ends, take_settings
 from mypt.engine.training.job import Job
 from mypt.engine.training.run import train
-from mypt.format.discover import ensure_basename
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import ConfigError, Problem
 from mypt.format.optimizers.adamw import NAME as ADAMW
 from mypt.format.optimizers.document import optimizer_document
 from mypt.format.rules.plugin_settings import GUARDS, SINKS
-from mypt.format.storage.files import real_path
+from mypt.format.storage.files import ensure_basename, real_path
 from mypt.format.storage.generations import read_manifest
 from mypt.plugins.requirements import check_run
 from mypt.plugins.selection import check_choices, check_given

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+from mypt.format.storage.files import beside
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -27,7 +29,7 @@ class CopyKind(StrEnum):
             step: Step of a numbered copy; None for the other kinds.
         """
         number = "" if step is None else f"{step:08d}"
-        return folder.with_name(f"{folder.name}_{self}{number}")
+        return beside(folder, f"{{}}_{self}{number}")
 
 
 # Those of which a model has one each.

@@ -148,7 +148,7 @@ def remove_shards(folder: Path) -> None:
     Args:
         folder: The folder of shards; it may be missing.
     """
-    removed = folder.with_name(f".{folder.name}.mypt-removed")
+    removed = files.beside(folder, ".{}.mypt-removed")
     shutil.rmtree(removed, ignore_errors=True)  # what a process has left that was killed here
     if not files.is_present(folder / RECORD):
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mypt.format.storage.files import is_regular_file
+from mypt.format.storage.files import beside, is_regular_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ _GENERATION = re.compile(r"generation-([0-9]{6,16})")
 
 def shards_path(folder: Path) -> Path:
     """Return where the sharded saves of a model go, which is beside it."""
-    return folder.with_name(folder.name + SUFFIX)
+    return beside(folder, f"{{}}{SUFFIX}")
 
 
 def model_path(shards: Path) -> Path:

@@ -207,6 +207,22 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def ensure_basename(path: Path) -> Path:
+    """Return a path that ends in a name, resolving `.` and `..`; that of the root has none."""
+    return path if path.name not in ("", "..") else real_path(path)
+
+
+def beside(path: Path, pattern: str) -> Path:
+    """Return a path in the same folder, whose name is made of the name of another.
+
+    Args:
+        path: The other one; `.` and `..` are resolved.
+        pattern: Such as `{}_gold`.
+    """
+    named = ensure_basename(path)
+    return named.parent / pattern.format(named.name)
+
+
 def is_present(path: Path) -> bool:
     """Return whether a path exists, even one that cannot be read, such as a link to itself.
 

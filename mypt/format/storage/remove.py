@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, SaveError
 from mypt.format.storage.commit import clean_up, open_for_writing
-from mypt.format.storage.files import MANIFEST, is_present
+from mypt.format.storage.files import MANIFEST, beside, is_present
 from mypt.format.storage.generations import read_manifest
 from mypt.format.storage.lock import LOCK_FILE
 from mypt.format.storage.operating_system import LOCK_STAYS, sync_folder
@@ -41,7 +41,7 @@ def remove_bundle(folder: Path, *, no_lock: bool = False) -> bool:
     """
     if folder.is_symlink():
         return False  # the user keeps it elsewhere
-    removed = folder.with_name(f".{folder.name}{_REMOVED}")
+    removed = beside(folder, f".{{}}{_REMOVED}")
     with _raising_save_errors(folder):
         with open_for_writing(folder, no_lock=no_lock):
             if not _holds_only_bundle(folder):

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mypt.format.storage.commit import open_for_writing
-from mypt.format.storage.files import MANIFEST, is_regular_file
+from mypt.format.storage.files import MANIFEST, beside, is_regular_file
 from mypt.format.storage.lock import LOCK_FILE
 from mypt.format.storage.operating_system import LOCK_STAYS, sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
@@ -27,7 +27,7 @@ _ASIDE = "damaged"
 
 def successor_path(folder: Path) -> Path:
     """Return where the successor of a folder is made."""
-    return folder.with_name(f".{folder.name}.mypt-successor")
+    return beside(folder, ".{}.mypt-successor")
 
 
 def find_aside(folder: Path) -> list[Path]:
@@ -40,7 +40,7 @@ def find_aside(folder: Path) -> list[Path]:
 
 
 def _aside_path(folder: Path, number: int) -> Path:
-    return folder.with_name(f"{folder.name}_{_ASIDE}{'' if number == 1 else number}")
+    return beside(folder, f"{{}}_{_ASIDE}{'' if number == 1 else number}")
 
 
 def set_aside(

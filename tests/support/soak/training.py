@@ -58,7 +58,7 @@ def go_on(world, model, *more):
     if model.step and chance.random() < 0.3:
         words = ["train", "--model_name", model.name, *more]  # all else is remembered
     strike = world.draw_strike(CALLS_OF_A_RUN, share=0.85)
-    before = model.step
+    before, model.lost_power = model.step, model.lost_power or strike.kind == "power cut"
     code, said = world.run(*words, strike=strike)
     world.look_at(model)
     hold(code or "Training finished!" in said or "nothing to do" in said, words, said)
@@ -70,7 +70,7 @@ def go_on(world, model, *more):
     world.counts["runs resumed" if before else "runs begun"] += 1
     if code == 0:
         died = "nothing to do" in said
-        if died:
+        if died or model.lost_power:
             bury(world, model)
         finish(world, model, died=died)
 
@@ -78,7 +78,8 @@ def go_on(world, model, *more):
 def bury(world, model):
     """Take away what a process has left that died between its last save and its end.
 
-    Those are its locks, which the next writer would take over.
+    Those are its locks, which the next writer would take over. A loss of power may bring back that
+    of a copy, which nobody writes again.
     """
     for folder in (world.checkpoints / model.name, *world.copies_of(model)):
         if (folder / LOCK_FILE).exists():

@@ -44,6 +44,7 @@ class Model:
         is_plain: Whether it was only ever trained, so that also its log is known.
         notes: Files in its folder that are not mypt's, with their bytes.
         is_done: Whether it was trained to the end.
+        lost_power: Whether power was to be cut while it was trained.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Model:
     step: int = 0
     is_plain: bool = True
     is_done: bool = False
+    lost_power: bool = False
     notes: dict = field(factory=dict)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from mypt.engine.runtime.world import ProcessError
 from mypt.format.errors import Problem
+from mypt.format.storage.files import beside
 from mypt.format.storage.save_errors import raising_save_errors
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def ensure_common_disk(shards: Path, world: World) -> None:
         ProcessError: One does not, and is named.
         SaveError: The first cannot write there.
     """
-    probe = shards.with_name(f".{shards.name}.mypt-preflight")
+    probe = beside(shards, ".{}.mypt-preflight")
     token = secrets.token_hex(16)
     with world.stage("disk"):
         if world.is_main:

@@ -206,7 +206,7 @@ def _check_save(
 
     The optimizer's state goes the same way, and is left out: it would triple the time.
     """
-    place = folder.with_name(f".{folder.name}.mypt-preflight")
+    place = files.beside(folder, ".{}.mypt-preflight")
     shutil.rmtree(place, ignore_errors=True)
     try:
         with open_for_writing(place, no_lock=no_lock) as writer:
