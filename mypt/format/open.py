@@ -157,7 +157,10 @@ def explain_refusal(path: Path, readers: Iterable[ReaderFactory] = ()) -> Format
         return found
     what = "is not a checkpoint that mypt can read"
     fix = "name a folder with config.json and model.pt, or a legacy file"
-    if is_folder(path) and (inside := find_some(path, readers, _MOST_NAMED)):
+    if path.is_symlink() and not (is_folder(path) or is_regular_file(path)):
+        what = f"is a link to {path.readlink()}, where there is no checkpoint"
+        fix = "correct the link, or mount the disk that it leads to"
+    elif is_folder(path) and (inside := find_some(path, readers, _MOST_NAMED)):
         what = f"is not a checkpoint but holds some, such as {', '.join(map(str, inside))}"
         fix = f"name one of them; list them all: mypt list {path}"
     return FormatError(Problem(str(path), "", what, fix, kind="checkpoint.unknown"))

@@ -85,3 +85,31 @@ def test_the_files_of_other_programs_in_another_case_are_told(fixtures, models):
         str(refused.value)
     )
     assert mypt.get_model_info(nano / "CKPT.PT")["format"] == "nanogpt"
+
+
+HERE = [
+    ("inspect", "{}"),
+    ("doctor", "{}"),
+    ("list", "{}"),
+    ("generate", "{}", "--prompt", "a", "--max_new_tokens", "1"),
+    ("compare", "../virgil", "{}"),
+    ("export", "{}", "--to", "hf", "--output", "../../out"),
+    ("format", "validate", "{}"),
+    ("format", "migrate", "{}"),
+]
+
+
+@pytest.mark.parametrize("door", HERE, ids=" ".join)
+def test_a_model_is_opened_from_its_own_folder(cli, models, monkeypatch, door):
+    monkeypatch.chdir("checkpoints/dante")
+    code, out, err = cli(*fill(door, "."))
+    assert (code, err.count("error")) == (0, 0), out + err
+
+
+@pytest.mark.parametrize("door", [*DOORS, ("doctor", "{}"), ("chat", "{}")], ids=lambda d: d[0])
+def test_what_is_above_is_a_folder_and_never_a_name(cli, models, monkeypatch, door):
+    monkeypatch.chdir("checkpoints/dante")
+    (models / "checkpoints" / "dante" / "checkpoints").mkdir()  # `checkpoints/..` is the model
+    code, out, err = cli(*fill(door, ".."))
+    assert code in (1, 2), out + err
+    assert "Traceback" not in err

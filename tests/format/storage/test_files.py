@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mypt.format.storage.files import is_folder, is_present, is_regular_file, real_path
+from mypt.format.storage.files import beside, is_folder, is_present, is_regular_file, real_path
 
 
 def fail(monkeypatch, code):
@@ -60,3 +60,14 @@ def test_a_path_leads_to_what_has_no_links_and_a_circle_nowhere_else(tmp_path):
     assert real_path(tmp_path / "link" / "..") == place
     assert real_path(tmp_path / "link") == place / "cat"
     assert real_path(tmp_path / "circle") == place / "circle"
+
+
+@pytest.mark.parametrize("way", [".", "", "../cat", "x/.."])
+def test_what_lies_beside_a_path_has_its_name_also_where_the_path_shows_none(
+    way, tmp_path, monkeypatch
+):
+    (tmp_path / "cat" / "x").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "cat")
+    assert beside(Path(way), "{}_gold").absolute().resolve() == tmp_path.resolve() / "cat_gold"
+    assert beside(Path("a/b"), ".{}.x") == Path("a/.b.x")
+    assert beside(Path("/"), "{}_gold") == Path("/_gold")
