@@ -67,7 +67,12 @@ def _holds_only_bundle(folder: Path) -> bool:
 
 def _delete(removed: Path) -> None:
     with _raising_save_errors(removed):  # which is what is still there
-        shutil.rmtree(removed)
+        _delete_for_good(removed)
+
+
+def _delete_for_good(removed: Path) -> None:
+    shutil.rmtree(removed)
+    sync_folder(removed.parent)  # what a loss of power brought back, no later save would remove
 
 
 @contextmanager
@@ -83,4 +88,4 @@ def sweep_removed(parent: Path, name: str) -> None:
     """Delete what interrupted removals left of bundles whose names begin with `name`."""
     for left in parent.glob(f".{glob.escape(name)}*{_REMOVED}"):
         with suppress(OSError):  # the next call retries
-            shutil.rmtree(left)
+            _delete_for_good(left)

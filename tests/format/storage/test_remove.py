@@ -1,6 +1,7 @@
 """A bundle is either whole or gone, and what is not mypt's stays."""
 
 import os
+import random
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from mypt.format.errors import FormatError, LockedError, SaveError
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.remove import remove_bundle, sweep_removed
+from tests.support.crash.disk import recording
 
 
 @pytest.fixture
@@ -24,6 +26,15 @@ def copy(bundle, models):
 def test_a_bundle_is_removed_with_its_folder(copy, models):
     assert remove_bundle(copy)
     assert list(models.iterdir()) == []
+
+
+@pytest.mark.parametrize("way", ["removed", "swept"])
+def test_what_was_removed_is_not_brought_back_by_a_loss_of_power(copy, models, way):
+    if way == "swept":
+        copy.rename(models / ".cat_step00000010.mypt-removed")
+    with recording(models) as moments:
+        remove_bundle(copy) if way == "removed" else sweep_removed(models, "cat_step")
+    assert {*map(tuple, moments[-1].states(64, random.Random(1)))} == {()}
 
 
 def test_leftovers_of_a_killed_save_go_with_it(copy, models):
