@@ -125,6 +125,8 @@ class World:
         try:
             yield
         except CommonError:
+            with suppress(dist.DistError, RuntimeError):  # its own error matters more
+                self._leave(self._store, name)  # one may still have to read what was before
             if self.is_main:
                 raise
             time.sleep(_LINGER_S)  # a launcher ends the others as soon as one has ended

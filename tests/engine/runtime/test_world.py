@@ -10,8 +10,8 @@ import pytest
 import torch.distributed as dist
 
 from mypt.engine.runtime import world as world_module
-from mypt.engine.runtime.world import ProcessError, World, join_world
-from mypt.format.errors import ConfigError, MyptError
+from mypt.engine.runtime.world import CommonError, ProcessError, World, join_world
+from mypt.format.errors import ConfigError, MyptError, Problem
 from tests.support.processes.child import Child
 from tests.support.processes.ranks import ranks
 
@@ -64,6 +64,8 @@ def together(*works):
                 return work(world)
         except (MyptError, OSError) as error:
             return f"{type(error).__name__}: {error}"
+        except SystemExit as end:
+            return f"exit {end.code}"
 
     started = [
         Child(partial(joined, work, variables))
@@ -146,3 +148,16 @@ def test_all_hear_what_each_says():
 
     assert together(saying, saying, saying) == ["I am 0,I am 1,I am 2"] * 3
     assert World().exchange("names", "alone") == ["alone"]
+
+
+def test_what_fails_in_all_alike_ends_none_before_the_slowest_has_come_so_far():
+    def failing_alike(world):
+        if not world.is_main:
+            check = World._check_failure
+            World._check_failure = lambda *given: (time.sleep(1), check(*given))
+        passing(world)
+        with world.stage("b"):
+            raise CommonError(Problem("", "--input_file", "is no file for two", "name one"))
+
+    said = together(failing_alike, failing_alike)
+    assert said == ["CommonError: --input_file: is no file for two; name one", "exit 2"]
