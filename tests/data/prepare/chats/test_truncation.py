@@ -24,7 +24,7 @@ def said(fitted):
 
 def test_the_system_and_the_last_whole_turns_stay(renderer):
     whole = renderer.render(read_chat(LONG))
-    for limit in range(len(whole), 40, -1):
+    for limit in range(len(whole), 40, -3):
         fitted = fit_chat(read_chat(LONG), renderer, limit)
         texts = said(fitted)
         assert len(fitted.rendered) <= limit
