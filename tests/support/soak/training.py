@@ -18,6 +18,13 @@ from tests.support.soak.world import MOST_MODELS, Model, hold
 
 CALLS_OF_A_RUN = 1200
 
+# What is told a second writer: the first is at work, saved while this one read, or has ended since.
+_REFUSALS = (
+    "is being written by",
+    "was saved anew since it was opened",
+    "was saved by another run since this one opened it",
+)
+
 
 def unfinished(world):
     return [model for model in world.models.values() if not model.is_done]
@@ -140,8 +147,7 @@ def watch(world):
         said = command.wait()
     hold(command.code == 0, model, "was disturbed:", said)
     if second and second[0] == 1:
-        refusals = ("is being written by", "was saved anew since it was opened")
-        hold(any(refusal in second[1] for refusal in refusals), second)
+        hold(any(refusal in second[1] for refusal in _REFUSALS), second)
         world.counts["second writers refused"] += 1
     world.counts["runs watched"] += 1
     world.look_at(model)
