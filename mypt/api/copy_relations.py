@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from attrs import frozen
 
 from mypt.format.bundle.copy_name import parse_copy_name
+from mypt.format.storage.files import ensure_basename
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -86,7 +87,7 @@ def _relate_copy(
     """Return the relation of a copy that a run made, to the model beside it or of the same run."""
     name = parse_copy_name(member.path.name)
     kind = COPY if name is None else str(name.kind)
-    beside = member.path.with_name(model)
+    beside = ensure_basename(member.path).with_name(model)
     if beside in models:
         return Relation(kind, beside)
     return Relation(kind, model if member.run_id is None else by_run.get(member.run_id, model))

@@ -251,7 +251,7 @@ def _examine_log(folder: Path, state: TrainingState | None) -> Iterator[Problem]
             model_name=folder.name,
             log_file=log,
             start_step=state.step,
-            evaluated_step=state.step if state.evaluated_step is None else state.evaluated_step,
+            evaluated_step=state.last_evaluation,
             resumed=True,
             run_id=state.run_id,
         )

@@ -75,7 +75,7 @@ def list_checkpoints(
         ConfigError: An argument is of another type.
     """
     root = Path(folder)
-    if not files.is_present(root):
+    if not (files.is_folder(root) or files.is_regular_file(root)):
         if root == CHECKPOINTS:  # nothing has been trained here
             return []
         what, fix = f"there is no folder `{folder}`", "name one that exists"
@@ -104,7 +104,7 @@ def _describe(path: Path, root: Path, plugins: Plugins) -> _Row:
     """Describe one checkpoint, whatever state it is in."""
     member, figures, problem = Member(path=path, modified=_find_time(path)), dict(_NOTHING), None
     if path.is_symlink():
-        member = evolve(member, target=path.resolve())
+        member = evolve(member, target=files.real_path(path))
     try:
         opened, problem = _open(path, plugins)
         figures = summarize_checkpoint(opened, plugins)

@@ -47,3 +47,10 @@ def test_a_copy_belongs_to_the_model_beside_it_or_to_the_one_of_its_run():
         Path("runs/bird_fp16"): Relation("fp16", "bird"),
         Path("runs/fish_gold"): Relation("gold", "fish"),
     }
+
+
+def test_a_copy_that_is_looked_at_from_within_has_a_model_elsewhere(tmp_path, monkeypatch):
+    (tmp_path / "cat_gold").mkdir()
+    monkeypatch.chdir(tmp_path / "cat_gold")
+    gold = Member(path=Path(), modified=0.0, copy_of="cat")
+    assert find_relations([gold]) == {Path(): Relation("copy", "cat")}

@@ -1,6 +1,7 @@
 """A name that is none, and a folder of checkpoints, lead to what is there at every door."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -113,3 +114,22 @@ def test_what_is_above_is_a_folder_and_never_a_name(cli, models, monkeypatch, do
     code, out, err = cli(*fill(door, ".."))
     assert code in (1, 2), out + err
     assert "Traceback" not in err
+
+
+def test_copies_are_found_from_the_folder_of_their_model(cli, train, monkeypatch):
+    train()
+    monkeypatch.chdir("checkpoints/cat")
+    with Path("model.pt").open("r+b") as file:
+        file.truncate(100)
+    _, out, _ = cli("doctor", ".")
+    assert "mypt train --model_name cat --fall_back" in out
+    _, _, err = cli("generate", ".", "--prompt", "a")
+    assert "cat_gold" in err
+    assert "what else there is: mypt doctor cat" in err
+
+
+def test_a_folder_of_data_may_be_the_one_that_it_is_called_from(cli, models, monkeypatch):
+    words = ("data", "join", "a", "b", "--output", ".")
+    code, _, err = cli(*words)
+    assert (code, "Traceback" in err) == (1, False)
+    assert f"{models}: already exists and is not empty" in err

@@ -9,7 +9,8 @@ from mypt.engine.inference.chat_messages import make_message
 from mypt.format.errors import DataError, FormatError, Problem, SaveError, format_count
 from mypt.format.schema import strict_json
 from mypt.format.storage.atomic_file import write_atomically
-from mypt.format.storage.files import is_present
+from mypt.format.storage.files import is_present, is_regular_file
+from mypt.format.storage.save_errors import raising_save_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +40,9 @@ def save_messages(
     """
     document = {"messages": [_describe(message) for message in messages]}
     data = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
-    if is_present(path) and path.read_bytes() != own and not may_replace(str(path)):
+    with raising_save_errors(path):
+        is_other = is_present(path) and not (is_regular_file(path) and path.read_bytes() == own)
+    if is_other and not may_replace(str(path)):
         fix = "choose another name, or delete it"
         raise SaveError(Problem(str(path), "", "exists", fix, kind="chat.exists"))
     write_atomically(path, data)

@@ -14,7 +14,7 @@ from mypt.format.bundle.copy_name import parse_copy_name
 from mypt.format.errors import Problem, UsageError, suggestion
 from mypt.format.shards.places import holds_shards, shards_path
 from mypt.format.storage import files
-from mypt.format.storage.files import is_folder, is_present, is_regular_file
+from mypt.format.storage.files import ensure_basename, is_folder, is_present, is_regular_file
 from mypt.format.storage.save_errors import explain_no_folder
 
 if TYPE_CHECKING:
@@ -91,11 +91,14 @@ def log_file_beside(log: Path, run_id: str) -> Path:
 
 
 def find_named(path_or_name: str | Path) -> Path:
-    """Return a path if it exists, or else the model of that name if it does, or else the path."""
+    """Return a path if it exists, or else the model of that name if it does, or else the path.
+
+    It ends in a name, by which its copies and what else lies beside it are found.
+    """
     path = Path(path_or_name)
     named = CHECKPOINTS / path
     is_named = _is_name(path_or_name) and not is_present(path) and is_present(named)
-    return named if is_named else path
+    return named if is_named else ensure_basename(path)
 
 
 def expected_place(path_or_name: str | Path) -> Path:
@@ -106,11 +109,13 @@ def expected_place(path_or_name: str | Path) -> Path:
 
 def is_unwritten(folder: Path) -> bool:
     """Return whether a model has been saved in parts alone: its folder holds a lock at most."""
-    if not holds_shards(shards_path(folder)):
+    if is_present(folder) and not (is_folder(folder) and _shows_nothing(folder)):
         return False
-    if not is_present(folder):
-        return True
-    return is_folder(folder) and all(path.name.startswith(".") for path in folder.iterdir())
+    return holds_shards(shards_path(folder))
+
+
+def _shows_nothing(folder: Path) -> bool:
+    return all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def list_models() -> list[str]:
@@ -200,6 +205,9 @@ def _missing_problem(path_or_name: str | Path, path: Path) -> Problem:
         what = f"there is no checkpoint `{path_or_name}` yet: its run saves in parts, to {shards}"
         fix = f"name that folder, or make a bundle of it: mypt format migrate {shards}"
         return Problem("", "", what, fix, kind="checkpoint.missing")
+    link = next((place for place in (path, CHECKPOINTS / path) if place.is_symlink()), None)
+    if link is not None and (why := explain_no_folder(link)):
+        return Problem("", "", *why, kind="checkpoint.missing")
     is_here = _is_name(path_or_name) or not is_folder(path.parent)
     folder = CHECKPOINTS if is_here else path.parent
     names = _list_names(folder)

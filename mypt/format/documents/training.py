@@ -270,3 +270,14 @@ class TrainingState:
         """The step that was evaluated last; None if it is not recorded."""
         decision = self.gold.decision if self.gold else None
         return None if decision is None else decision.step
+
+    @property
+    def last_evaluation(self) -> int:
+        """The step that was evaluated last, also where that is not recorded; -1 for none.
+
+        A run evaluates its first step; of a later one that records none, another program says
+        nothing.
+        """
+        if self.evaluated_step is not None:
+            return self.evaluated_step
+        return self.step if self.step > 0 else -1

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from mypt.format.errors import LockedError
-from mypt.format.storage.files import is_folder
+from mypt.format.storage.files import beside, is_folder
 from mypt.format.storage.lock import LOCK_FILE, file_lock
 from mypt.format.storage.operating_system import replace_file, sync_file, sync_folder
 from mypt.format.storage.save_errors import raising_save_errors
@@ -96,7 +96,7 @@ def remove_leftover(target: Path, suffix: str) -> None:
 
 
 def _workplace_path(target: Path, suffix: str) -> Path:
-    return target.with_name(f".{target.name}.{suffix}")
+    return beside(target, f".{{}}.{suffix}")
 
 
 def _empty(work: Path) -> None:

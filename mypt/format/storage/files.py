@@ -34,9 +34,10 @@ WEIGHTS = (".pt", ".pth", ".ckpt", ".safetensors", ".gguf")
 MAX_SMALL_BYTES = 4 * 1024 * 1024
 _SMALL_FILES = (CONFIG, TRAINING_STATE, MANIFEST)
 _CHUNK_BYTES = 1 << 20
-# What is said of a link that leads round in a circle: the first on Linux and macOS, the other on
-# Windows.
-_CIRCLES = (errno.ELOOP, errno.EINVAL)
+# What Windows says of a link that leads round in a circle, and of a name that no file can have: all
+# its errors that no other system has come with one `errno`.
+_CIRCLE_ON_WINDOWS = 1921
+_NO_NAME_ON_WINDOWS = 123
 # What makes of a name the path of something elsewhere, on any system, or no name at all.
 _NOT_IN_NAMES = frozenset("/\\:\0")
 
@@ -265,8 +266,11 @@ def _find_mode(path: Path) -> int | None:
     except PermissionError as error:
         raise PermissionError(error.errno, error.strerror, str(path.parent)) from error
     except OSError as error:
-        if error.errno in _CIRCLES:
-            return 0
+        number = getattr(error, "winerror", None)
+        if number == _NO_NAME_ON_WINDOWS:
+            return None
+        if error.errno == errno.ELOOP or number == _CIRCLE_ON_WINDOWS:
+            return 0 if path.is_symlink() else None  # else the circle is on the way to it
         raise
 
 

@@ -162,10 +162,11 @@ else:
         In a container whose first process asks nobody, that is for ever.
         """
         try:
-            state = Path("/proc", str(pid), "stat").read_bytes()
-        except OSError:  # such as on macOS
+            states = [file.read_bytes() for file in Path("/proc", str(pid), "task").glob("*/stat")]
+        except OSError:  # it is just ending
             return False
-        return state.rpartition(b")")[2].lstrip()[:1] in (b"Z", b"X")
+        ended = [state.rpartition(b")")[2].lstrip()[:1] in (b"Z", b"X") for state in states]
+        return bool(ended) and all(ended)  # none is seen on macOS
 
 
 def sync_tree(path: Path) -> None:

@@ -72,7 +72,8 @@ def _delete(removed: Path) -> None:
 
 def _delete_for_good(removed: Path) -> None:
     shutil.rmtree(removed)
-    sync_folder(removed.parent)  # what a loss of power brought back, no later save would remove
+    with suppress(OSError):  # it is gone: that of the next save tells of the disk
+        sync_folder(removed.parent)  # what a loss of power brought back, no later one would remove
 
 
 @contextmanager
@@ -80,7 +81,10 @@ def _raising_save_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what, fix = f"could not be removed: {error.strerror or error}", "remove it by hand"
+        what, fix = (
+            f"could not be removed: {error.strerror or error}",
+            "the next save tries again, or remove it by hand",
+        )
         raise SaveError(Problem(str(folder), "", what, fix, kind="remove")) from error
 
 

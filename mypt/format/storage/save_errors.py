@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mypt.format.errors import Problem, SaveError
+from mypt.format.storage.files import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +38,9 @@ def make_save_error(path: Path, error: OSError, more: str = _AGAIN) -> SaveError
     reason = error.strerror or error
     fix = _FIXES.get(error.errno or 0, "check that place and its disk")
     if error.errno in _IN_THE_WAY:
-        reason, fix = next(
-            filter(None, map(explain_no_folder, _outermost_first(path))), (reason, fix)
-        )
+        on_the_way = [*reversed(path.parents)]
+        on_the_way += [] if error.errno == errno.ENOENT else [path]  # that may be a file
+        reason, fix = next(filter(None, map(explain_no_folder, on_the_way)), (reason, fix))
     what = f"could not be written: {reason}"
     return SaveError(Problem(str(path), "", what, f"{fix}{more}", kind="save"))
 
@@ -50,17 +51,17 @@ def explain_no_folder(place: Path) -> tuple[str, str] | None:
     Returns:
         None if it is a folder, or if nothing is there yet.
     """
-    if os.path.isdir(place) or not os.path.lexists(place):  # noqa: PTH112 - no error of the disk
-        return None
-    if not os.path.islink(place):  # noqa: PTH114 - as above
+    with suppress(OSError):  # which is another reason
+        if not is_folder(place) and os.path.lexists(place):
+            return _explain_no_folder(place)
+    return None
+
+
+def _explain_no_folder(place: Path) -> tuple[str, str]:
+    if not place.is_symlink():
         return f"{place} is a file, where a folder has to be", "rename that file"
-    what = f"{place} is a link to {os.readlink(place)}, where there is no folder"  # noqa: PTH115
+    what = f"{place} is a link to {place.readlink()}, where there is no folder"
     return what, "make that folder, or mount its disk"
-
-
-def _outermost_first(path: Path) -> Iterator[Path]:
-    yield from reversed(path.parents)
-    yield path
 
 
 @contextmanager

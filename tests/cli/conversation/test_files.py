@@ -60,3 +60,15 @@ def test_what_is_no_conversation_is_refused(tmp_path, data, what):
         path.write_bytes(data)
     with pytest.raises(DataError, match=what):
         load_messages(path)
+
+
+@pytest.mark.parametrize("name", ["circle", "folder"])
+def test_what_is_no_file_is_never_read_and_stays(tmp_path, name):
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SaveError, match="exists"):
+        save_messages(tmp_path / name, TALK, b"", lambda _: False)
+    if name == "folder":
+        with pytest.raises(SaveError, match="could not be written"):
+            save_messages(tmp_path / name, TALK, b"", lambda _: True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["circle", "folder"]

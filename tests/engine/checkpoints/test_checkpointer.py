@@ -165,7 +165,8 @@ def test_a_copy_that_cannot_be_removed_ends_no_run(train, models, numbers, monke
     told = [event["message"] for event in log if event["event"] == "notice"]
     left = [f"checkpoints/.cat_step{step:08}.mypt-removed" for step in (4, 6)]
     assert [line for line in told if "removed" in line] == [
-        f"An old copy stays: {place}: could not be removed: Directory not empty; remove it by hand"
+        f"An old copy stays: {place}: could not be removed: Directory not empty;"
+        " the next save tries again, or remove it by hand"
         for place in left
     ]
     assert read_bundle(kept).training_state.step == 2

@@ -1,5 +1,6 @@
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mypt.engine.checkpoints.paths import find_checkpoint, log_file_of, model_dir
+from mypt.engine.checkpoints.paths import find_checkpoint, is_unwritten, log_file_of, model_dir
 from mypt.format.documents.training import TrainingConfig
 from mypt.format.errors import UsageError
 
@@ -157,3 +158,18 @@ def test_models_are_listed_beside_what_is_closed_to_the_user_and_links_to_nowher
         for folder in (checkpoints / "shut", closed):
             folder.chmod(0o755)
     assert (done.stdout, done.stderr) == ("['dante']\n", "")
+
+
+def test_a_name_that_leaves_no_room_for_those_beside_it_is_opened(bundle, in_tmp):
+    folder = in_tmp / ("m" * 250)
+    shutil.copytree(bundle, folder)
+    assert find_checkpoint(str(folder)) == folder
+    assert not is_unwritten(folder)
+
+
+def test_a_link_that_leads_nowhere_is_named(in_tmp):
+    (in_tmp / "checkpoints").mkdir()
+    (in_tmp / "checkpoints" / "cat").symlink_to("unmounted")
+    for name in ("cat", "checkpoints/cat"):
+        with pytest.raises(UsageError, match="checkpoints/cat is a link to unmounted, where"):
+            find_checkpoint(name)

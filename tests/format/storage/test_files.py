@@ -1,6 +1,7 @@
 """What is there and what is not, also where the disk does not tell."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,32 @@ def test_what_lies_beside_a_path_has_its_name_also_where_the_path_shows_none(
     assert beside(Path(way), "{}_gold").absolute().resolve() == tmp_path.resolve() / "cat_gold"
     assert beside(Path("a/b"), ".{}.x") == Path("a/.b.x")
     assert beside(Path("/"), "{}_gold") == Path("/_gold")
+
+
+def test_a_circle_on_the_way_to_a_path_leaves_nothing_there(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    for ask in (is_present, is_regular_file, is_folder):
+        assert not ask(tmp_path / "circle" / "model.pt")
+
+
+@pytest.mark.parametrize(("number", "there"), [(123, False), (1921, True), (64, None)])
+def test_errors_of_windows_are_told_from_each_other(monkeypatch, tmp_path, number, there):
+    """A name that no file can have, a circle, and a share that is gone; `errno` is one for all."""
+
+    class WindowsError(OSError):
+        winerror = number
+
+    def stat(path, *, follow_symlinks=True):
+        if not follow_symlinks:
+            return os.lstat(path)
+        raise WindowsError(errno.EINVAL, "no answer", str(path))
+
+    (tmp_path / "circle").symlink_to("circle")
+    monkeypatch.setattr(Path, "stat", stat)
+    if there is None:
+        for ask in (is_present, is_regular_file, is_folder):
+            with pytest.raises(OSError, match="no answer"):
+                ask(tmp_path / "circle")
+    else:
+        assert is_present(tmp_path / "circle") == there
+        assert not is_regular_file(tmp_path / "circle")

@@ -50,3 +50,18 @@ def test_a_process_that_nobody_has_asked_how_it_ended_does_not_run():
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert not is_running(process.pid)
     assert is_running(os.getpid())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows it in /proc")
+def test_a_process_runs_as_long_as_one_of_its_threads_does():
+    code = (
+        "import ctypes, threading, time\n"
+        "other = lambda: (time.sleep(0.2), print('', flush=True), input())\n"
+        "threading.Thread(target=other).start()\n"
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+        process.stdout.readline()
+        assert is_running(process.pid)
+        process.kill()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mypt.format.errors import FormatError, LockedError, SaveError
+from mypt.format.storage import remove
 from mypt.format.storage.commit import open_for_writing
 from mypt.format.storage.remove import remove_bundle, sweep_removed
 from tests.support.crash.disk import recording
@@ -137,5 +138,17 @@ def test_where_a_locked_folder_cannot_be_renamed_it_is_removed_all_the_same(
     copy, models, monkeypatch
 ):
     monkeypatch.setattr("mypt.format.storage.remove.LOCK_STAYS", True)
+    assert remove_bundle(copy)
+    assert list(models.iterdir()) == []
+
+
+def test_what_is_gone_is_not_told_to_stay_where_the_disk_reports_an_error_after(
+    copy, models, monkeypatch
+):
+    def sync(folder):
+        if not list(folder.iterdir()):
+            raise OSError(5, "no such disk")
+
+    monkeypatch.setattr(remove, "sync_folder", sync)
     assert remove_bundle(copy)
     assert list(models.iterdir()) == []

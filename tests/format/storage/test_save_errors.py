@@ -60,3 +60,19 @@ WHY = {
     "gone": "gone is a link to unmounted, where there is no folder",
     "taken": "taken is a file, where a folder has to be",
 }
+
+
+def test_a_file_that_could_not_be_replaced_stands_in_no_way(tmp_path):
+    path = tmp_path / "chat.jsonl"
+    path.touch()
+    said = str(make_save_error(path, FileNotFoundError(errno.ENOENT, "No such file")))
+    assert said.startswith(f"{path}: could not be written: No such file; ")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_no_missing_one(tmp_path, monkeypatch):
+    def stat(path, **_):
+        raise PermissionError(errno.EACCES, "no", str(path))
+
+    (tmp_path / "link").symlink_to("hidden/models")
+    monkeypatch.setattr(Path, "stat", stat)
+    assert explain_no_folder(tmp_path / "link") is None

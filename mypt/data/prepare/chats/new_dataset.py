@@ -31,6 +31,7 @@ def check_absent(output: Path) -> None:
     Raises:
         DataError: It is a file, or a folder that is not empty.
     """
+    output = files.ensure_basename(output)
     if files.is_present(output) and (files.is_regular_file(output) or any(output.iterdir())):
         remove_leftover(output, _WORKPLACE)
         what, fix = "already exists and is not empty", "name another folder"
@@ -45,6 +46,7 @@ def new_folder(output: Path) -> Iterator[Path]:
         LockedError: Another process writes a data set of that place.
         SaveError: It could not be written; nothing is left behind, as of any error.
     """
+    output = files.ensure_basename(output)
     with raising_save_errors(output), open_workplace(output, _WORKPLACE) as work:
         folder = work / output.name
         folder.mkdir()

@@ -95,21 +95,11 @@ def _run_info(job: Job, state: TrainingState) -> RunInfo:
         model_name=job.folder.name if job.folder is not None else "model",
         log_file=job.log_file,
         start_step=state.step,
-        evaluated_step=_evaluated_step(state),
+        evaluated_step=state.last_evaluation,
         resumed=job.previous is not None,
         run_id=state.run_id,
         quiet=job.quiet,
     )
-
-
-def _evaluated_step(state: TrainingState) -> int:
-    """Return the step that was evaluated last, -1 for none.
-
-    A run evaluates its first step; of a later one that records none, another program says nothing.
-    """
-    if state.evaluated_step is not None:
-        return state.evaluated_step
-    return state.step if state.step > 0 else -1
 
 
 def all_loaders(job: Job) -> Iterator[GPTDataLoader]:
