@@ -33,7 +33,6 @@ TESTED_BY = {
         "format/documents/manifest",
         "format/documents/config_parts/rope_scaling",
         "format/documents/tokenizer",
-        "format/documents/training",
     ],
     "architecture/test_packaging.py": ["format/resources"],
     "chat/sandbox/test_render.py": [
