@@ -157,7 +157,7 @@ def remove_shards(folder: Path) -> None:
             folder.rename(removed)
             sync_folder(folder.parent)
             shutil.rmtree(removed)
-            sync_folder(folder.parent)  # as above
+            sync_folder(folder.parent)  # or a loss of power may bring it back
             return
         (folder / RECORD).unlink()
         sync_folder(folder)

@@ -81,10 +81,8 @@ def _raising_save_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what, fix = (
-            f"could not be removed: {error.strerror or error}",
-            "the next save tries again, or remove it by hand",
-        )
+        what = f"could not be removed: {error.strerror or error}"
+        fix = "the next save tries again, or remove it by hand"
         raise SaveError(Problem(str(folder), "", what, fix, kind="remove")) from error
 
 
